@@ -1,0 +1,128 @@
+"""Who gets in: everything that can be wrong with a submission is said here, before any GPU time is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from evalwindow.config import Config, WarmModel
+from evalwindow.errors import CandidateInvalid, PromptTooLong, UnknownName
+from evalwindow.model import Candidate, Sampling, Source
+from evalwindow.suites import Suite
+from evalwindow.tokens import PromptCounter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A wish for one run of one suite."""
+
+    key: str  # the same key is the same run: admitting it again changes nothing
+    team: str
+    suite: str
+    candidate: Candidate
+    source: Source = Source()
+    use_cache: bool = True
+    ordinal: int | None = None  # orders the commits of a pull request; an older one never supersedes a newer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """What will run: the suite as it is now, cut into shards of sample ids."""
+
+    submission: Submission
+    suite: Suite
+    pool: str
+    shards: tuple[tuple[str, ...], ...]
+
+
+#: counter_of(pool name): how to count tokens for that pool's model, or None where this host can't
+CounterOf = Callable[[str], PromptCounter | None]
+
+
+def decide(
+    submission: Submission, *, config: Config, suites: Mapping[str, Suite], counter_of: CounterOf = lambda pool: None
+) -> Admitted:
+    """The plan of a run; raises BadInput with what is wrong and what would be right."""
+    _known(kind="team", name=submission.team, known=config.teams)
+    _known(kind="suite", name=submission.suite, known=suites)
+    _known(kind="model", name=submission.candidate.model, known=config.models)
+    suite = suites[submission.suite]
+    pool = config.models[submission.candidate.model].pool
+    _check_adapter(submission.candidate, config=config)
+    _check_judges(suite, pool=pool, config=config)
+    _check_prompts(suite, submission.candidate, config=config, counter=counter_of(pool))
+    size = config.lanes.of(suite.tier).shard_size
+    ids = [sample.id for sample in suite.samples]
+    shards = tuple(tuple(ids[start : start + size]) for start in range(0, len(ids), size))
+    return Admitted(submission=submission, suite=suite, pool=pool, shards=shards)
+
+
+def _known(*, kind: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise UnknownName(kind, name, known)
+
+
+def _check_adapter(candidate: Candidate, *, config: Config) -> None:
+    model = config.models[candidate.model]
+    if candidate.adapter is None:
+        return
+    if not isinstance(model, WarmModel):
+        raise CandidateInvalid(
+            f"candidate.adapter: model {candidate.model!r} is behind an API, which takes no LoRA adapter; "
+            f"name a model with engine: vllm"
+        )
+    if model.adapter is not None:
+        raise CandidateInvalid(
+            f"candidate.adapter: model {candidate.model!r} is itself an adapter; name its base model instead"
+        )
+    if config.pools[model.pool].lora is None:
+        raise CandidateInvalid(f"candidate.adapter: pool {model.pool!r} serves no LoRA adapters (set pools.{model.pool}.lora)")
+
+
+def _check_judges(suite: Suite, *, pool: str, config: Config) -> None:
+    """A judge answers from the candidate's own pool or from an API: a worker reaches no other engine."""
+    for scorer in suite.spec.scorers:
+        judge = getattr(scorer, "judge", None)
+        if judge is None:
+            continue
+        where = f"suite {suite.name!r}, scorer {scorer.label!r}, judge"
+        if judge not in config.models:
+            raise UnknownName("model", judge, config.models, where=where)
+        model = config.models[judge]
+        if isinstance(model, WarmModel) and model.pool != pool:
+            raise CandidateInvalid(f"{where}: {judge!r} is warm in pool {model.pool!r}, the candidate runs in pool {pool!r}")
+
+
+def _check_prompts(suite: Suite, candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> None:
+    """Render every prompt, so that a missing variable or an over-long one costs nothing but this moment."""
+    sampling = suite.sampling(candidate, 0)
+    context = _context(candidate, config=config, counter=counter)
+    for sample in suite.samples:
+        messages = suite.render(sample, candidate)
+        if counter is None or context is None:
+            continue
+        tokens = counter.count(messages)
+        _check_room(suite, sample_id=sample.id, model=candidate.model, tokens=tokens, context=context, sampling=sampling)
+
+
+def _context(candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> int | None:
+    model = config.models[candidate.model]
+    if not isinstance(model, WarmModel):
+        return getattr(model, "context", None)
+    return config.pools[model.pool].max_model_len or (counter.context if counter else None)
+
+
+def _check_room(
+    suite: Suite, *, sample_id: str, model: str, tokens: int, context: int, sampling: Sampling
+) -> None:
+    room = context - sampling.max_tokens
+    if tokens > room:
+        raise PromptTooLong(
+            sample=sample_id,
+            suite=suite.name,
+            tokens=tokens,
+            model=model,
+            room=room,
+            context=context,
+            max_tokens=sampling.max_tokens,
+        )

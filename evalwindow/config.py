@@ -1,0 +1,113 @@
+"""evalwindow.yaml: who may run what, on which engine, in which lane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from evalwindow.document import Document
+from evalwindow.model import Tier
+
+API_POOL = "api"  # shards of models that an external API answers; no GPU behind it
+
+
+class Limits(Document):
+    """Sizes over which input is refused."""
+
+    smoke_prompts: PositiveInt = 10
+    regression_prompts: PositiveInt = 500
+    body_bytes: PositiveInt = 1_000_000
+    adapter_bytes: PositiveInt = 64 * 2**20
+
+
+class Lane(Document):
+    """Queue, concurrency and engine priority of a tier."""
+
+    slots: PositiveInt = Field(description="prompts of this lane in flight on one engine")
+    priority: int = Field(0, description="vLLM's request priority: lower runs first")
+    shard_size: PositiveInt = Field(25, description="samples a shard")
+    consumers: PositiveInt = Field(4, description="shards that one consumer works on at once")
+
+
+class Lanes(Document):
+    smoke: Lane = Lane(slots=10, priority=-10, shard_size=10, consumers=4)
+    regression: Lane = Lane(slots=54, priority=0, shard_size=25, consumers=4)
+
+    def of(self, tier: Tier) -> Lane:
+        return self.smoke if tier is Tier.SMOKE else self.regression
+
+
+class Lora(Document):
+    max_adapters: PositiveInt = Field(4, description="LoRA adapters resident at once")
+    max_rank: PositiveInt = 16
+
+
+class Canary(Document):
+    """A prompt whose answer is known: an engine that answers otherwise never gets ready."""
+
+    prompt: str
+    expect: str
+    max_tokens: PositiveInt = 16
+
+
+class Pool(Document):
+    """One warm model on one or more engines."""
+
+    model: str = Field(description="path of the weights, or a hub name where a hub can be reached")
+    revision: str | None = None
+    dtype: str = "auto"
+    max_model_len: PositiveInt | None = None
+    max_num_seqs: PositiveInt = 64
+    lora: Lora | None = None
+    canary: Canary | None = None
+    arguments: tuple[str, ...] = Field((), description="further arguments of vLLM's API server, as they are")
+    environment: dict[str, str] = Field({}, description="further environment variables of the engine")
+    gpu_price_per_hour: float = Field(0.0, ge=0)
+    cold_start_s: float = Field(180.0, ge=0, description="what a cold job of its own would pay before its first token")
+    shutdown_s: PositiveInt = 30
+
+
+class WarmModel(Document):
+    """A model that a pool serves: its base weights, or a LoRA adapter on them."""
+
+    engine: Literal["vllm"]
+    pool: str
+    adapter: Path | None = Field(None, description="folder of a LoRA adapter (safetensors)")
+
+
+class ApiModel(Document):
+    """A model behind an OpenAI-compatible URL."""
+
+    engine: Literal["openai"]
+    base_url: str
+    model: str
+    api_key_env: str | None = Field(None, description="environment variable of the worker that holds the key")
+    max_concurrency: PositiveInt = 16
+    timeout_s: float = Field(60.0, gt=0)
+    context: PositiveInt | None = Field(None, description="tokens of context, if known")
+    price_input: float = Field(0.0, ge=0, description="money per million prompt tokens")
+    price_output: float = Field(0.0, ge=0, description="money per million output tokens")
+
+    @property
+    def pool(self) -> str:
+        return API_POOL
+
+
+ModelConfig = Annotated[WarmModel | ApiModel, Field(discriminator="engine")]
+
+
+class Team(Document):
+    repos: tuple[str, ...] = Field((), description="owner/name of the repositories whose pull requests it owns")
+    fork_label: str = Field("run-evals", description="label that lets a fork's pull request in")
+
+
+class Config(Document):
+    suites: Path = Path("suites")
+    limits: Limits = Limits()
+    lanes: Lanes = Lanes()
+    pools: dict[str, Pool] = {}
+    models: dict[str, ModelConfig]
+    teams: dict[str, Team] = {}
+    max_staleness_days: PositiveInt = Field(90, description="a baseline older than this is reported as stale")

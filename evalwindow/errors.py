@@ -1,0 +1,105 @@
+"""One error tree. The class docstring is the message; fields of the class fill it in.
+
+    EvalwindowError
+    ├── BadInput                 the caller can repair it: HTTP 422, exit code 2
+    │   ├── UnknownName
+    │   ├── SuiteInvalid
+    │   ├── ConfigInvalid
+    │   ├── CandidateInvalid
+    │   ├── PromptTooLong
+    │   └── TemplateInvalid
+    ├── Unauthorized             signature or token: HTTP 401
+    ├── Replayed                 a delivery seen before: HTTP 409
+    ├── TooLarge                 body or artifact over its limit: HTTP 413
+    ├── NotFound                 HTTP 404
+    ├── Conflict                 a compare-and-set lost: HTTP 409
+    ├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
+    ├── EngineRefused            the engine answered that this request can never work
+    └── EngineUnavailable        the engine is away, draining or overloaded: try again
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvalwindowError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None, **fields: object) -> None:
+        template = message or (self.__class__.__doc__ or "").strip().splitlines()[0]
+        self.fields = fields
+        super().__init__(template.format(**fields) if message is None else message)
+
+
+class BadInput(EvalwindowError):
+    """The input can't be used."""
+
+
+class UnknownName(BadInput):
+    """Unknown name."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        close = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        if close:
+            hint = f"did you mean {close[0]!r}?"
+        elif self.known:
+            hint = "known: " + ", ".join(self.known)
+        else:
+            hint = f"no {kind} is defined"
+        prefix = f"{where}: " if where else ""
+        super().__init__(f"{prefix}unknown {kind} {name!r}; {hint}")
+
+
+class SuiteInvalid(BadInput):
+    """A suite or its dataset can't be used; the message starts with file:line."""
+
+
+class ConfigInvalid(BadInput):
+    """evalwindow.yaml, .evalwindow.yaml or an environment variable can't be used."""
+
+
+class CandidateInvalid(BadInput):
+    """A candidate asks for something that it may not have."""
+
+
+class PromptTooLong(BadInput):
+    """sample {sample!r} of suite {suite!r} needs {tokens} tokens; model {model!r} has room for {room} (context {context} less max_tokens {max_tokens})"""
+
+
+class TemplateInvalid(BadInput):
+    """A prompt template can't be rendered."""
+
+
+class Unauthorized(EvalwindowError):
+    """The signature or token is missing or wrong."""
+
+
+class Replayed(EvalwindowError):
+    """Delivery {delivery!r} was received before."""
+
+
+class TooLarge(EvalwindowError):
+    """{what} has {size} bytes; the limit is {limit}."""
+
+
+class NotFound(EvalwindowError):
+    """There is no {kind} {name!r}."""
+
+
+class Conflict(EvalwindowError):
+    """Somebody else changed it first."""
+
+
+class ServiceDown(EvalwindowError):
+    """{service} at {host} can't be reached ({reason}); {advice}"""
+
+
+class EngineRefused(EvalwindowError):
+    """The engine refused the request."""
+
+
+class EngineUnavailable(EvalwindowError):
+    """The engine is not available."""

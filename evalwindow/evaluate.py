@@ -1,0 +1,159 @@
+"""A shard's prompts x an engine x scorers -> results. Knows no queue and no SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from evalwindow.cache import cache_key
+from evalwindow.engines.base import Engine
+from evalwindow.errors import EngineRefused, EngineUnavailable
+from evalwindow.model import (
+    Candidate,
+    Completion,
+    CompletionRequest,
+    EngineInfo,
+    Message,
+    Sample,
+    SampleResult,
+    Sampling,
+    Score,
+)
+from evalwindow.scorers.run import score_all
+from evalwindow.suites import Suite
+
+UNAVAILABLE_TRIES = 8  # of one prompt, while the engine is away; then the shard is given back
+LONGEST_PAUSE_S = 10.0
+T = TypeVar("T")
+
+
+class Cache(Protocol):
+    """Completions by provenance key."""
+
+    async def get(self, keys: Iterable[str]) -> Mapping[str, Completion]: ...
+
+    async def put(self, key: str, completion: Completion) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Evaluates samples of one run."""
+
+    suite: Suite
+    candidate: Candidate
+    engine_of: Callable[[str], Engine]  # by model name; raises EngineRefused where this worker has none
+    cache: Cache | None
+    slots: AbstractAsyncContextManager[Any]  # the lane's: held while a prompt is in the engine
+
+    async def info(self) -> EngineInfo:
+        """What answers; waits for an engine that is away."""
+        return await _patiently(lambda: self.engine_of(self.candidate.model).info(self.candidate.model))
+
+    def request(self, sample: Sample, epoch: int) -> CompletionRequest:
+        spec = self.suite.spec
+        choices = sample.choices if any(scorer.needs_choices for scorer in spec.scorers) else ()
+        return CompletionRequest(
+            model=self.candidate.model,
+            adapter=self.candidate.adapter,
+            messages=self.suite.render(sample, self.candidate),
+            sampling=self.suite.sampling(self.candidate, epoch),
+            choices=choices,
+            schema=spec.prompt.output_schema,
+            tier=self.suite.tier,
+            sample_id=sample.id,
+            epoch=epoch,
+        )
+
+    async def cached(self, work: Iterable[tuple[Sample, int]], info: EngineInfo) -> Mapping[str, Completion]:
+        """One look-up for a whole shard: completions that need no engine, by key."""
+        if self.cache is None:
+            return {}
+        return await self.cache.get([cache_key(info, self.request(sample, epoch)) for sample, epoch in work])
+
+    async def result(
+        self, sample: Sample, epoch: int, *, info: EngineInfo, known: Mapping[str, Completion], reask: bool = False
+    ) -> SampleResult:
+        """One (sample, epoch): from the cache or the engine, then scored. A refusal is a result with `error`."""
+        request = self.request(sample, epoch)
+        key = cache_key(info, request)
+        started = time.perf_counter()
+        try:
+            completion = await self._complete(request, key=key, known=known)
+        except EngineRefused as error:
+            return self._refused(sample, epoch, error=str(error), reask=reask)
+        latency = time.perf_counter() - started
+        ask = _Judge(self)
+        scores = await score_all(self.suite.spec.scorers, sample, completion, ask)
+        return SampleResult(
+            sample_id=sample.id,
+            epoch=epoch,
+            scores=scores,
+            completion=ask.charged(completion),
+            reask=reask,
+            latency_s=latency,
+        )
+
+    async def _complete(self, request: CompletionRequest, *, key: str, known: Mapping[str, Completion]) -> Completion:
+        if key in known:
+            return _free(known[key])
+        engine = self.engine_of(request.model)
+        async with self.slots:
+            completion = await _patiently(lambda: engine.complete(request))
+        if self.cache is not None:
+            await self.cache.put(key, completion)
+        return completion
+
+    def _refused(self, sample: Sample, epoch: int, *, error: str, reask: bool) -> SampleResult:
+        scores = {scorer.label: Score.unscored(error) for scorer in self.suite.spec.scorers}
+        return SampleResult(sample_id=sample.id, epoch=epoch, scores=scores, error=error, reask=reask)
+
+
+class _Judge:
+    """`ask` of the scorers: a completion of any model, cached, its cost charged to the sample."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._gpu_s = self._cost = 0.0
+
+    async def __call__(
+        self, model: str, messages: tuple[Message, ...], sampling: Sampling, schema: Mapping[str, Any] | None
+    ) -> Completion:
+        evaluator = self._evaluator
+        request = CompletionRequest(
+            model=model, messages=messages, sampling=sampling, schema=schema, tier=evaluator.suite.tier
+        )
+        info = await _patiently(lambda: evaluator.engine_of(model).info(model))
+        key = cache_key(info, request)
+        known = {} if evaluator.cache is None else await evaluator.cache.get([key])
+        completion = await evaluator._complete(request, key=key, known=known)
+        self._gpu_s += completion.usage.gpu_s
+        self._cost += completion.usage.cost
+        return completion
+
+    def charged(self, completion: Completion) -> Completion:
+        usage = completion.usage
+        return replace(
+            completion, usage=replace(usage, gpu_s=usage.gpu_s + self._gpu_s, cost=usage.cost + self._cost)
+        )
+
+
+def _free(completion: Completion) -> Completion:
+    """A cached answer costs no GPU, no money and no time."""
+    usage = replace(completion.usage, queue_s=0.0, engine_s=0.0, gpu_s=0.0, cost=0.0)
+    return replace(completion, usage=usage, cached=True)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Wait out an engine that is restarting; EngineUnavailable when it stays away (about a minute)."""
+    pause = 0.5
+    for _ in range(UNAVAILABLE_TRIES - 1):
+        try:
+            return await call()
+        except EngineUnavailable:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+    return await call()

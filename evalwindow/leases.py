@@ -1,0 +1,73 @@
+"""Leases of the shards that this process works on: renewed together, watched for a cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from evalwindow.errors import ServiceDown
+
+log = logging.getLogger(__name__)
+
+#: renew({shard id: token}) -> {shard id: "held" | "lost" | "cancelled"}
+Renew = Callable[[Mapping[str, int]], Mapping[str, str]]
+
+
+class Lease:
+    """The right to work on one shard; `ended` is set when it is gone."""
+
+    def __init__(self, shard_id: str, token: int) -> None:
+        self.shard_id, self.token = shard_id, token
+        self.ended = asyncio.Event()
+        self.why = ""  # lost or cancelled
+
+    def end(self, why: str) -> None:
+        self.why = why
+        self.ended.set()
+
+
+class Leases:
+    """Renews every lease of the process in one round trip, every third of its length."""
+
+    def __init__(self, renew: Renew, *, lease_s: float) -> None:
+        self._renew, self._pause = renew, lease_s / 3
+        self._held: dict[str, Lease] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def hold(self, shard_id: str, token: int) -> AsyncIterator[Lease]:
+        """Keep a claimed shard's lease alive inside the block."""
+        lease = self._held[shard_id] = Lease(shard_id, token)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        try:
+            yield lease
+        finally:
+            if self._held.get(shard_id) is lease:
+                del self._held[shard_id]
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._pause)
+            if self._held:
+                await self._round()
+
+    async def _round(self) -> None:
+        held = dict(self._held)
+        tokens = {shard_id: lease.token for shard_id, lease in held.items()}
+        try:
+            answers = await asyncio.to_thread(self._renew, tokens)
+        except ServiceDown as error:  # the token still guards what we write; try again next time
+            log.warning("leases not renewed: %s", error)
+            return
+        for shard_id, answer in answers.items():
+            if answer != "held":
+                held[shard_id].end(answer)
