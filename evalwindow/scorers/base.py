@@ -19,6 +19,7 @@ class Scorer(Document):
     """Subclass it, one a file, with a Literal `type` and its options as fields."""
 
     needs_choices: ClassVar[bool] = False  # the engine must score the sample's choices instead of generating
+    needs_target: ClassVar[bool] = True  # a sample without a target can't be scored
 
     type: str
     name: str | None = Field(None, description="under which its scores are kept; default: its type")
@@ -27,6 +28,12 @@ class Scorer(Document):
     @property
     def label(self) -> str:
         return self.name or self.type
+
+    def objection(self, sample: Sample) -> str | None:
+        """Why this sample can never be scored, in a phrase that starts after "sample 'x' "; None if it can."""
+        if self.needs_target and sample.target is None:
+            return f"has no target, which scorer {self.label!r} needs"
+        return None
 
     async def score(self, sample: Sample, completion: Completion, ask: Ask) -> Score:
         """Judge one completion; a value in 0..1, or Score.unscored(reason) when it can't be judged."""

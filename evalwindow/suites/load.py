@@ -1,0 +1,69 @@
+"""Suites from files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from evalwindow.config import Limits
+from evalwindow.errors import BadInput, SuiteInvalid
+from evalwindow.suites.checks import check_suite
+from evalwindow.suites.rows import Rows, read_rows
+from evalwindow.suites.samples import read_samples
+from evalwindow.suites.spec import Dataset, SuiteSpec
+from evalwindow.suites.suite import Suite
+from evalwindow.yamlfile import YamlFile, read_yaml
+
+
+def load_suites(folder: Path, limits: Limits) -> dict[str, Suite]:
+    """Every *.yaml of a folder by suite name; raises SuiteInvalid with the complaints about all of them."""
+    suites: dict[str, Suite] = {}
+    complaints: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            suite = load_suite(path, limits)
+        except BadInput as invalid:
+            complaints.append(str(invalid))
+            continue
+        other = suites.setdefault(suite.name, suite)
+        if other is not suite:
+            complaints.append(f"{path}:1: suite: the name {suite.name!r} is taken by {other.path}")
+    if complaints:
+        raise SuiteInvalid("\n".join(complaints))
+    return suites
+
+
+def load_suite(path: Path, limits: Limits) -> Suite:
+    """One suite with its dataset; raises SuiteInvalid or TemplateInvalid that starts with file:line."""
+    file = read_yaml(path, error=SuiteInvalid)
+    spec = file.validate(SuiteSpec)
+    dataset = _dataset_path(spec.dataset, file=file, folder=path.parent)
+    rows = read_rows(dataset, limit=spec.dataset.limit)
+    _check_rows(rows, spec.dataset, file=file, path=dataset)
+    marked = set(spec.must_pass)
+    samples = tuple(
+        dataclasses.replace(sample, must_pass=sample.must_pass or sample.id in marked)
+        for sample in read_samples(rows.rows, spec.dataset)
+    )
+    suite = Suite(spec=spec, samples=samples, dataset_digest=rows.digest, path=path)
+    check_suite(suite, file=file, rows=rows.rows, limits=limits)
+    return suite
+
+
+def _dataset_path(dataset: Dataset, *, file: YamlFile, folder: Path) -> Path:
+    """The dataset's file; raises SuiteInvalid unless it lies, symlinks followed, in the suite's folder."""
+    path = folder / dataset.path
+    if "\0" in dataset.path or not path.resolve().is_relative_to(folder.resolve()):
+        what = f"{dataset.path!r} lies outside of the folder {str(folder)!r}; move the dataset into it"
+        raise file.fault(("dataset", "path"), what)
+    if not path.is_file():
+        raise file.fault(("dataset", "path"), f"there is no file {str(path)!r}")
+    return path
+
+
+def _check_rows(rows: Rows, dataset: Dataset, *, file: YamlFile, path: Path) -> None:
+    if dataset.sha256 not in (None, rows.digest):
+        what = f"the pin does not match: {path} has sha256 {rows.digest}; review the change, then pin that"
+        raise file.fault(("dataset", "sha256"), what)
+    if not rows.rows:
+        raise SuiteInvalid(f"{path}:1: the dataset is empty; it needs a line for each sample")
