@@ -183,7 +183,8 @@ class Metric:
     value: float | None  # None: nothing was scored
     stderr: float | None = None
     n: int = 0  # samples that were scored
-    unscored: int = 0
+    unscored: int = 0  # results (sample x epoch) without a value, missing ones among them; for pass@k samples
+    clusters: int | None = None  # stderr is clustered over this many; None: samples are independent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,8 +228,9 @@ class Check:
     low: float | None = None  # one-sided 95 % bounds of delta
     high: float | None = None
     margin: float | None = None
-    p_value: float | None = None
-    p_adjusted: float | None = None  # after Holm or Benjamini-Hochberg
+    p_value: float | None = None  # of the test against "no drop beyond the margin"
+    p_worse: float | None = None  # of the test against "no drop at all": exact McNemar for binary scores
+    p_adjusted: float | None = None  # p_value after Holm or Benjamini-Hochberg
     test: str = ""  # normal, clustered, mcnemar, bootstrap, sprt, count
     flips_down: int = 0  # right in the baseline, wrong here
     flips_up: int = 0

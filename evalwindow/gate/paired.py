@@ -1,0 +1,221 @@
+"""Paired comparison of one slice: what was seen, and which of the three answers it allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evalwindow.gate.distributions import mcnemar
+from evalwindow.gate.interval import Interval, error_of, independent_at_least, interval
+from evalwindow.gate.power import power_line, samples_to_decide
+from evalwindow.gate.words import bare, points, signed, verdict
+from evalwindow.metrics import clusters_of, mean
+from evalwindow.model import Answer, Check, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One sample that the baseline scored; scores are means over epochs, 0..1."""
+
+    sample: Sample
+    baseline: float
+    candidate: float | None  # None: no epoch was scored
+    worst: float  # the candidate's mean if every epoch that was not scored were wrong
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One slice that the policy asks about."""
+
+    slice: str
+    blocking: bool
+    margin: float
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a slice's pairs say. Differences are candidate - baseline."""
+
+    question: Question
+    n: int  # pairs scored on both sides
+    unscored: int  # pairs in which it matters that the candidate was not, or not fully, scored
+    candidate: float
+    baseline: float
+    delta: float
+    low: float  # the worst case: what the candidate left unscored counts as wrong
+    high: float
+    p_value: float
+    p_worse: float
+    test: str
+    flips_down: int
+    flips_up: int
+    variance: float  # of one difference, clustering included
+    independent: float  # samples that count as independent
+    discordant: float  # mean squared difference; of binary scores the share of flips
+
+
+def pair_up(
+    samples: Sequence[Sample],
+    *,
+    candidate: Mapping[str, Sequence[float]],
+    baseline: Mapping[str, Sequence[float]],
+    epochs: int,
+) -> list[Pair]:
+    """The samples that the baseline scored, with both sides' values by sample id."""
+    return [
+        Pair(
+            sample=sample,
+            baseline=mean(baseline[sample.id]),
+            candidate=mean(candidate[sample.id]) if sample.id in candidate else None,
+            worst=worst_mean(candidate.get(sample.id, ()), epochs),
+        )
+        for sample in samples
+        if sample.id in baseline
+    ]
+
+
+def worst_mean(values: Sequence[float], epochs: int) -> float:
+    """The mean over all epochs if those that were not scored were wrong."""
+    return math.fsum(values) / max(epochs, len(values))
+
+
+def weigh(pairs: Sequence[Pair], question: Question) -> Evidence | None:
+    """What the pairs say; None when the candidate scored none of them."""
+    scored = [(pair, pair.candidate) for pair in pairs if pair.candidate is not None]
+    if not scored:
+        return None
+    differences = [candidate - pair.baseline for pair, candidate in scored]
+    clusters = clusters_of(pair.sample for pair, _ in scored)
+    seen = interval(differences, clusters)
+    down, up = sum(d < 0 for d in differences), sum(d > 0 for d in differences)
+    binary = clusters is None and set(differences) <= {-1.0, 0.0, 1.0}
+    return Evidence(
+        question=question,
+        n=len(scored),
+        unscored=sum(pair.worst != pair.candidate for pair in pairs),
+        candidate=mean([candidate for _, candidate in scored]),
+        baseline=mean([pair.baseline for pair, _ in scored]),
+        delta=mean(differences),
+        low=_low(pairs, seen, question.confidence),
+        high=seen.upper(question.confidence),
+        p_value=seen.p_below(-question.margin),
+        p_worse=mcnemar(down, up) if binary else seen.p_below(0.0),
+        test=seen.name,
+        flips_down=down,
+        flips_up=up,
+        variance=error_of(differences, clusters) ** 2 * len(scored),
+        independent=_independent(differences, clusters),
+        discordant=mean([d * d for d in differences]),
+    )
+
+
+def _low(pairs: Sequence[Pair], seen: Interval, confidence: float) -> float:
+    """From below even if everything that the candidate left unscored is wrong: an error never helps to pass."""
+    low = seen.lower(confidence)
+    if all(pair.worst == pair.candidate for pair in pairs):
+        return low
+    worst = interval([pair.worst - pair.baseline for pair in pairs], clusters_of(pair.sample for pair in pairs))
+    return min(low, worst.lower(confidence))
+
+
+def _independent(differences: Sequence[float], clusters: Sequence[str] | None) -> float:
+    """n over the design effect: what clustering leaves of the samples; the least possible where nothing varies."""
+    plain = error_of(differences, None)
+    if clusters is None:
+        return float(len(differences))
+    if plain == 0:
+        return independent_at_least(clusters)
+    return max(1.0, len(differences) * (plain / error_of(differences, clusters)) ** 2)
+
+
+def decide(evidence: Evidence, p_adjusted: float) -> Answer:
+    """FAIL: the drop is beyond the margin, after adjustment. PASS: a drop beyond the margin is ruled out.
+
+    PASS needs no adjustment, because a run passes only if every blocking slice does.
+    """
+    question = evidence.question
+    if evidence.high < -question.margin and p_adjusted <= 1 - question.confidence:
+        return Answer.FAIL
+    return Answer.PASS if evidence.low > -question.margin else Answer.INCONCLUSIVE
+
+
+def check_of(evidence: Evidence, p_adjusted: float, *, family: int) -> Check:
+    """The answer with its numbers; `family` is how many slices were tested together."""
+    question, answer = evidence.question, decide(evidence, p_adjusted)
+    needed = _needed(evidence, family) if answer is Answer.INCONCLUSIVE else None
+    return Check(
+        kind="paired",
+        slice=question.slice,
+        answer=answer,
+        blocking=question.blocking,
+        text=_text(evidence, answer, p_adjusted, needed),
+        n=evidence.n,
+        candidate=evidence.candidate,
+        baseline=evidence.baseline,
+        delta=evidence.delta,
+        low=evidence.low,
+        high=evidence.high,
+        margin=question.margin,
+        p_value=evidence.p_value,
+        p_worse=evidence.p_worse,
+        p_adjusted=p_adjusted,
+        test=evidence.test,
+        flips_down=evidence.flips_down,
+        flips_up=evidence.flips_up,
+        needed=needed,
+    )
+
+
+def power_of(evidence: Evidence) -> str:
+    return power_line(
+        n=evidence.n,
+        independent=evidence.independent,
+        discordant=evidence.discordant,
+        confidence=evidence.question.confidence,
+        margin=evidence.question.margin,
+    )
+
+
+def _needed(evidence: Evidence, family: int) -> int | None:
+    """A FAIL has to hold against the strictest level of the family, a PASS only against the plain one."""
+    question = evidence.question
+    falling = evidence.delta < -question.margin
+    return samples_to_decide(
+        delta=evidence.delta,
+        variance=evidence.variance,
+        margin=question.margin,
+        n=evidence.n,
+        independent=evidence.independent,
+        confidence=1 - (1 - question.confidence) / family if falling else question.confidence,
+    )
+
+
+def _text(evidence: Evidence, answer: Answer, p_adjusted: float, needed: int | None) -> str:
+    question = evidence.question
+    text = f"{question.slice} {_movement(evidence.delta)} ({_bound(evidence, answer)}), margin {bare(question.margin)}"
+    if evidence.unscored:
+        text += f", {evidence.unscored} unscored taken as wrong where it matters"
+    if answer is not Answer.INCONCLUSIVE:
+        return verdict(text, answer)
+    if evidence.high < -question.margin:
+        text += f", p {evidence.p_value:.2g} but {p_adjusted:.2g} among all slices"
+    decisive = "no number of samples is likely to decide" if needed is None else f"about {needed} samples would decide"
+    return verdict(text, answer, then=f"{decisive}, {evidence.n} here")
+
+
+def _movement(delta: float) -> str:
+    if round(delta, 3) == 0:
+        return "did not move"
+    return f"{'fell' if delta < 0 else 'rose'} by {points(abs(delta))} points"
+
+
+def _bound(evidence: Evidence, answer: Answer) -> str:
+    level = f"{100 * evidence.question.confidence:g} %"
+    if answer is Answer.FAIL:
+        return f"{level} bound: at least {points(-evidence.high)}"
+    if answer is Answer.INCONCLUSIVE:
+        return f"{level} bounds: {signed(evidence.low)} to {signed(evidence.high)}"
+    worst = "a rise of at least" if evidence.low > 0 else "a fall of at most"
+    return f"{level} bound: {worst} {points(abs(evidence.low))}"
