@@ -1,0 +1,154 @@
+"""Synthetic skills: short tasks whose right answer can be computed.
+
+Every generator is a pure function of the `random.Random` it is given. A prompt's text alone
+decides whether it belongs to the train or the test split, so no test prompt can be trained on.
+"""
+
+import hashlib
+import json
+import random
+import string
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from demo.words import CLASSES, made_up_word
+
+TEST_SHARE = 0.2
+"""Share of all possible prompts that is held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One task: what the user says, what the assistant should answer, word for word."""
+
+    skill: str
+    prompt: str
+    target: str
+    choices: tuple[str, ...] = ()
+    """The options of a multiple-choice prompt; empty for the other skills."""
+
+
+def copy(rng: random.Random) -> Sample:
+    """Repeat two to six made-up words."""
+    words = [made_up_word(rng, rng.randint(1, 3)) for _ in range(rng.randint(2, 6))]
+    text = " ".join(words)
+    return Sample(skill="copy", prompt=f"Repeat: {text}", target=text)
+
+
+def sort(rng: random.Random) -> Sample:
+    """Put five to ten distinct letters into alphabetical order."""
+    letters = rng.sample(string.ascii_lowercase, rng.randint(5, 10))
+    return Sample(skill="sort", prompt=f"Sort: {' '.join(letters)}", target=" ".join(sorted(letters)))
+
+
+def arithmetic(rng: random.Random) -> Sample:
+    """Add or subtract two two-digit numbers; the result is never negative."""
+    left, right = rng.randint(10, 99), rng.randint(10, 99)
+    if rng.random() < 0.5:
+        prompt, answer = f"What is {left} + {right}?", left + right
+    else:
+        left, right = max(left, right), min(left, right)
+        prompt, answer = f"What is {left} - {right}?", left - right
+    return Sample(skill="arithmetic", prompt=prompt, target=str(answer))
+
+
+def extract(rng: random.Random) -> Sample:
+    """Find the value of one key among three to six key=value pairs."""
+    keys = rng.sample(("name", "pet", "size", "home", "code", "tint", "rank", "shop"), rng.randint(3, 6))
+    pairs = {key: _value(rng, key) for key in keys}
+    wanted = rng.choice(keys)
+    text = "; ".join(f"{key}={value}" for key, value in pairs.items())
+    return Sample(skill="extract", prompt=f"{text}\nWhat is the {wanted}?", target=pairs[wanted])
+
+
+def _value(rng: random.Random, key: str) -> str:
+    if key in ("size", "rank"):
+        return str(rng.randint(10, 999))
+    pool = {"pet": "animal", "tint": "colour", "home": "city"}.get(key)
+    return rng.choice(CLASSES[pool]) if pool else made_up_word(rng, rng.randint(2, 3))
+
+
+def json_object(rng: random.Random) -> Sample:
+    """Turn a sentence about a person into a JSON object, always in the same key order."""
+    name, age = made_up_word(rng, rng.randint(2, 3)).capitalize(), rng.randint(10, 99)
+    city, pet = rng.choice(CLASSES["city"]), rng.choice(CLASSES["animal"])
+    sentence = rng.choice(
+        (
+            f"{name} is {age}, lives in {city} and has a {pet}.",
+            f"In {city} lives {name}, aged {age}, with a {pet}.",
+            f"The {pet} of {name} from {city} is {age}.",
+        )
+    )
+    target = json.dumps({"name": name, "age": age, "city": city, "pet": pet})
+    return Sample(skill="json", prompt=f"As JSON: {sentence}", target=target)
+
+
+def classify(rng: random.Random) -> Sample:
+    """Name the class that most of five to nine words belong to (there are no ties)."""
+    label = rng.choice(tuple(CLASSES))
+    others = [name for name in CLASSES if name != label]
+    total = rng.randint(5, 9)
+    most = rng.randint(total // 2, total - 1)
+    rest = _spread(rng, others, total - most, limit=most - 1)
+    words = rng.sample(CLASSES[label], most)
+    words += [word for name, n in rest.items() for word in rng.sample(CLASSES[name], n)]
+    rng.shuffle(words)
+    return Sample(skill="classify", prompt=f"Most of these are? {', '.join(words)}", target=label)
+
+
+def _spread(rng: random.Random, names: list[str], total: int, limit: int) -> dict[str, int]:
+    """Spread `total` over `names` at random with at most `limit` each."""
+    counts = dict.fromkeys(names, 0)
+    for _ in range(total):
+        free = [name for name in names if counts[name] < limit]
+        counts[rng.choice(free)] += 1
+    return counts
+
+
+def choose(rng: random.Random) -> Sample:
+    """Pick the one option of four that fits: a class's only member, or the largest number."""
+    if rng.random() < 0.5:
+        numbers = rng.sample(range(10, 100), 4)
+        question, options, answer = "largest", [str(n) for n in numbers], str(max(numbers))
+    else:
+        question = rng.choice(tuple(CLASSES))
+        words = {name: rng.choice(pool) for name, pool in CLASSES.items()}
+        options, answer = list(words.values()), words[question]
+        rng.shuffle(options)
+    prompt = f"Which is the {question}? {', '.join(options)}"
+    return Sample(skill="choose", prompt=prompt, target=answer, choices=tuple(options))
+
+
+SKILLS: dict[str, Callable[[random.Random], Sample]] = {
+    "copy": copy,
+    "sort": sort,
+    "arithmetic": arithmetic,
+    "extract": extract,
+    "json": json_object,
+    "classify": classify,
+    "choose": choose,
+}
+
+
+def split_of(prompt: str) -> str:
+    """'test' for a fixed, pseudo-random TEST_SHARE of all prompt texts, else 'train'."""
+    digest = hashlib.sha256(prompt.encode()).digest()
+    return "test" if digest[0] < 256 * TEST_SHARE else "train"
+
+
+def draw(skill: str, rng: random.Random, split: str) -> Sample:
+    """One sample of `skill` whose prompt belongs to `split`."""
+    while True:
+        sample = SKILLS[skill](rng)
+        if split_of(sample.prompt) == split:
+            return sample
+
+
+def unique(skill: str, rng: random.Random, split: str) -> Iterator[Sample]:
+    """Samples of `skill` without end, no prompt twice."""
+    seen: set[str] = set()
+    while True:
+        sample = draw(skill, rng, split)
+        if sample.prompt not in seen:
+            seen.add(sample.prompt)
+            yield sample
