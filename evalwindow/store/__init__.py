@@ -1,0 +1,42 @@
+"""The store: SQL is the truth about every run (docs/adr/0001-sql-is-the-truth.md)."""
+
+from __future__ import annotations
+
+from evalwindow.store.admissions import Admissions
+from evalwindow.store.artifacts import Artifacts
+from evalwindow.store.baselines import Baselines
+from evalwindow.store.deliveries import Deliveries
+from evalwindow.store.dispatch import Dispatch
+from evalwindow.store.endings import Endings
+from evalwindow.store.events import Events
+from evalwindow.store.pools import Pools
+from evalwindow.store.results import Results
+from evalwindow.store.runs import Runs
+from evalwindow.store.schema import Schema
+from evalwindow.store.shards import Shards
+from evalwindow.store.suites import Suites
+from evalwindow.store.tokens import Tokens
+
+__all__ = ["Store"]
+
+
+class Store(
+    Schema,
+    Events,
+    Suites,
+    Admissions,
+    Runs,
+    Shards,
+    Results,
+    Endings,
+    Dispatch,
+    Deliveries,
+    Baselines,
+    Artifacts,
+    Tokens,
+    Pools,
+):
+    """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
+
+    Errors: ServiceDown when PostgreSQL is away (every method), and what the methods say.
+    """

@@ -1,0 +1,108 @@
+"""How runs come to be: once per key, and the newest commit of a pull request wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from evalwindow.errors import BadInput
+from evalwindow.model import RunState, ShardState
+from evalwindow.store.database import Database, advisory_lock
+from evalwindow.store.deliveries import queue_deliveries, queue_known
+from evalwindow.store.documents import to_document
+from evalwindow.store.endings import OPEN, end_runs
+from evalwindow.store.ids import new_id
+from evalwindow.store.rows import NewRun
+from evalwindow.store.tables import run, shard
+
+
+class Admissions(Database):
+    def admit(self, new: NewRun, shards: Sequence[Sequence[str]], channels: Iterable[str] = ()) -> tuple[str, bool]:
+        """Write a run and its shards (lists of sample ids) in one transaction: (run id, whether it is new).
+
+        The same key again gives the first run and changes nothing. Unfinished runs of the same pull request and
+        suite at another commit are superseded, and their check, if they have one, is told. Webhooks may arrive out
+        of order: `ordinal` (say the pull request's updated_at in seconds) orders commits, and a run that comes
+        after one with a higher ordinal is itself admitted as superseded. Without ordinals arrival order counts.
+        `channels` are told that the run exists.
+        """
+        if not shards or not all(shards):
+            raise BadInput(f"run {new.key!r} needs at least one shard, and each shard at least one sample")
+        with self._transaction() as connection:
+            if new.source.pull_request is not None:
+                advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request, new.suite)
+            late = _newer_exists(connection, new)
+            run_id = connection.scalar(_insert(new, late=late))
+            if run_id is None:
+                return connection.execute(select(run.c.id).where(run.c.key == new.key)).scalar_one(), False
+            _add_shards(connection, new, run_id, shards, late=late)
+            if not late:
+                _supersede(connection, new)
+            queue_deliveries(connection, run_id, channels)
+        return run_id, True
+
+
+def _insert(new: NewRun, *, late: bool) -> Any:
+    values = {
+        "id": new_id(),
+        "key": new.key,
+        "team": new.team,
+        "suite": new.suite,
+        "suite_digest": new.suite_digest,
+        "tier": new.tier,
+        "pool": new.pool,
+        "model": new.model,
+        "state": RunState.SUPERSEDED if late else RunState.QUEUED,
+        "candidate": to_document(new.candidate),
+        "source": to_document(new.source),
+        "repo": new.source.repo,
+        "pull_request": new.source.pull_request,
+        "head_sha": new.source.head_sha,
+        "branch": new.source.branch,
+        "ordinal": new.ordinal,
+        "use_cache": new.use_cache,
+        "error": "a newer commit of the pull request came first" if late else None,
+        "concluded_at": func.now() if late else None,
+        "owner": new.owner,
+        "window_end": new.window_end,
+    }
+    return upsert(run).values(values).on_conflict_do_nothing(index_elements=[run.c.key]).returning(run.c.id)
+
+
+def _add_shards(
+    connection: Connection, new: NewRun, run_id: str, shards: Sequence[Sequence[str]], *, late: bool
+) -> None:
+    state = ShardState.CANCELLED if late else ShardState.PENDING
+    same = {"run_id": run_id, "tier": new.tier, "team": new.team, "pool": new.pool, "state": state}
+    rows = [{**same, "id": new_id(), "seq": seq, "sample_ids": list(ids)} for seq, ids in enumerate(shards)]
+    connection.execute(insert(shard), rows)
+
+
+def _other_commits(new: NewRun) -> ColumnElement[bool]:
+    """Runs of the same pull request and suite at another commit."""
+    return and_(
+        run.c.repo == new.source.repo,
+        run.c.pull_request == new.source.pull_request,
+        run.c.suite == new.suite,
+        run.c.head_sha.is_distinct_from(new.source.head_sha),
+    )
+
+
+def _newer_exists(connection: Connection, new: NewRun) -> bool:
+    if new.source.pull_request is None or new.ordinal is None:
+        return False
+    newer = select(run.c.id).where(_other_commits(new), run.c.ordinal > new.ordinal).limit(1)
+    return connection.execute(newer).first() is not None
+
+
+def _supersede(connection: Connection, new: NewRun) -> None:
+    if new.source.pull_request is None:
+        return
+    older = select(run.c.id).where(_other_commits(new), run.c.state.in_(OPEN)).order_by(run.c.id)
+    run_ids = list(connection.scalars(older.with_for_update(key_share=True)))
+    reason = f"superseded by commit {new.source.head_sha}"
+    for ended in end_runs(connection, run_ids, state=RunState.SUPERSEDED, reason=reason):
+        queue_known(connection, [ended], "check")

@@ -1,0 +1,44 @@
+"""Files that runs refer to by content, e.g. a pull request's LoRA adapter."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from evalwindow.errors import NotFound
+from evalwindow.store.database import Database
+from evalwindow.store.tables import artifact, artifact_file
+
+
+class Artifacts(Database):
+    def put_artifact(self, kind: str, name: str, files: Mapping[str, bytes]) -> str:
+        """Keep files under the digest of their names and contents; putting them again changes nothing."""
+        digest = digest_of(files)
+        row = {"digest": digest, "kind": kind, "name": name, "size": sum(map(len, files.values()))}
+        contents = [{"digest": digest, "path": path, "content": content} for path, content in files.items()]
+        with self._transaction() as connection:
+            created = upsert(artifact).values(row).on_conflict_do_nothing().returning(artifact.c.digest)
+            if connection.scalar(created) is not None and contents:
+                connection.execute(insert(artifact_file), contents)
+        return digest
+
+    def artifact(self, digest: str) -> dict[str, bytes]:
+        """The files of an artifact by path; raises NotFound."""
+        files = select(artifact_file.c.path, artifact_file.c.content).where(artifact_file.c.digest == digest)
+        with self._transaction() as connection:
+            if connection.execute(select(artifact.c.digest).where(artifact.c.digest == digest)).first() is None:
+                raise NotFound(kind="artifact", name=digest)
+            return {row.path: row.content for row in connection.execute(files)}
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    """SHA-256, hex, over the sorted paths and contents, each preceded by its length."""
+    total = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        for part in (path.encode(), content):
+            total.update(len(part).to_bytes(8, "big"))
+            total.update(part)
+    return total.hexdigest()

@@ -1,0 +1,100 @@
+"""The connection pool, transactions, and what a database that is away looks like to callers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, ColumnElement, Connection, create_engine, func, literal, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from evalwindow.errors import ConfigInvalid, ServiceDown
+
+DRIVER = "postgresql+psycopg"
+CONNECT_S = 5
+AWAY = ("08", "57P", "53300")  # SQLSTATEs: connection lost, server stopping or starting, too many connections
+
+
+class Database:
+    """One pool of connections; a statement that takes longer than `statement_timeout_s` is ended by the server."""
+
+    def __init__(self, url: str, *, statement_timeout_s: float = 30.0, pool_size: int = 10) -> None:
+        self.url = _checked(url)
+        self._engine = create_engine(
+            self.url,
+            pool_pre_ping=True,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            connect_args={"connect_timeout": CONNECT_S, "options": _options(statement_timeout_s)},
+        )
+
+    def close(self) -> None:
+        """Close the pool; a later call opens it again."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A short transaction (READ COMMITTED). Raises ServiceDown when PostgreSQL is away or goes away."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if not _is_away(error):
+                raise
+            raise self._down(error) from error
+
+    def _down(self, error: DBAPIError) -> ServiceDown:
+        reason = " ".join(str(error.orig).split())
+        advice = "start it, or set EVALWINDOW_DATABASE_URL to the right one"
+        return ServiceDown(service="PostgreSQL", host=host_of(self.url), reason=reason, advice=advice)
+
+
+def host_of(url: URL) -> str:
+    """Where a URL points to, without its secrets."""
+    host = str(url.host or url.query.get("host") or "localhost")
+    return host if host.startswith("/") else f"{host}:{url.port or 5432}"
+
+
+def lease(seconds: float) -> ColumnElement[dt.datetime]:
+    """The moment so many seconds from now, by the server's clock."""
+    moment: ColumnElement[dt.datetime] = func.clock_timestamp() + literal(dt.timedelta(seconds=seconds))
+    return moment
+
+
+def advisory_lock(connection: Connection, *names: object) -> None:
+    """Wait for the lock of these names; held until the transaction ends."""
+    connection.execute(func.pg_advisory_xact_lock(_lock_number(*names)).select())
+
+
+def try_advisory_lock(connection: Connection, *names: object) -> bool:
+    """The lock of these names if nobody has it; held until the transaction ends."""
+    return bool(connection.scalar(func.pg_try_advisory_xact_lock(_lock_number(*names)).select()))
+
+
+def _lock_number(*names: object) -> ColumnElement[Any]:
+    return func.hashtextextended("evalwindow " + " ".join(map(repr, names)), 0)
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigInvalid(f"database URL {url!r}: not a URL; expected {DRIVER}://user@host/name") from error
+    if parsed.drivername != DRIVER:
+        shown = parsed.render_as_string(hide_password=True)
+        raise ConfigInvalid(f"database URL {shown!r}: expected {DRIVER}://user@host/name")
+    return parsed
+
+
+def _options(statement_timeout_s: float) -> str:
+    milliseconds = int(statement_timeout_s * 1000)
+    return f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}"
+
+
+def _is_away(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:  # never reached the server, or lost it
+        return error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError")
+    return state.startswith(AWAY) and state != "57P04"  # 57P04: the database itself was dropped

@@ -1,0 +1,95 @@
+"""What is to be told about runs: queued with the change it tells of, sent later, retried, edited in place."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, false, func, null, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from evalwindow.store.database import Database, lease
+from evalwindow.store.rows import DeliveryRow
+from evalwindow.store.tables import delivery
+
+#: Something new to say: at once, with fresh attempts; one that is just being sent is sent again after that.
+_NEWS: dict[str, Any] = {
+    "state": case((delivery.c.state == "sending", "sending"), else_="waiting"),
+    "again": delivery.c.state == "sending",
+    "attempts": case((delivery.c.state == "sending", delivery.c.attempts), else_=0),
+    "next_at": func.now(),
+    "error": null(),
+}
+#: Back in the queue where news came meanwhile.
+_AGAIN: dict[str, Any] = {"state": "waiting", "again": false(), "attempts": 0, "lease_until": null()}
+
+
+def queue_deliveries(connection: Connection, run_id: str, channels: Iterable[str]) -> None:
+    """Tell these channels about the run as it is after this transaction."""
+    rows = [{"run_id": run_id, "channel": channel, "state": "waiting"} for channel in sorted(set(channels))]
+    if rows:
+        statement = insert(delivery).values(rows)
+        keys = [delivery.c.run_id, delivery.c.channel]
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=_NEWS))
+
+
+def queue_known(connection: Connection, run_ids: Sequence[str], channel: str) -> None:
+    """Tell the channel about those of the runs that it was told about before."""
+    chosen = delivery.c.run_id.in_(run_ids) & (delivery.c.channel == channel)
+    connection.execute(update(delivery).where(chosen).values(_NEWS))
+
+
+class Deliveries(Database):
+    def claim_delivery(self, lease_s: float) -> DeliveryRow | None:
+        """The right to send the delivery that has been due longest, for `lease_s` seconds; None: nothing is due."""
+        due = (
+            select(delivery.c.run_id, delivery.c.channel)
+            .where(_due())
+            .order_by(delivery.c.next_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .cte("due")
+        )
+        statement = (
+            update(delivery)
+            .where(delivery.c.run_id == due.c.run_id, delivery.c.channel == due.c.channel)
+            .values(state="sending", again=False, attempts=delivery.c.attempts + 1, lease_until=lease(lease_s))
+            .returning(delivery)
+        )
+        with self._transaction() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else _delivery(row)
+
+    def sent(self, run_id: str, channel: str, external_id: str | None) -> None:
+        """It arrived; what it became over there is kept, to be edited in place next time."""
+        kept = {"external_id": func.coalesce(external_id, delivery.c.external_id), "sent_at": func.now()}
+        self._close_attempt(run_id, channel, kept, otherwise={"state": "sent", "error": null(), "lease_until": null()})
+
+    def delivery_failed(self, run_id: str, channel: str, error: str, retry_at: dt.datetime | None) -> None:
+        """It didn't arrive: again at `retry_at`, or never when that is None."""
+        retry = {"state": "waiting", "next_at": retry_at} if retry_at else {"state": "failed"}
+        self._close_attempt(run_id, channel, {"error": error}, otherwise={**retry, "lease_until": null()})
+
+    def deliveries(self, run_id: str) -> list[DeliveryRow]:
+        statement = select(delivery).where(delivery.c.run_id == run_id).order_by(delivery.c.channel)
+        with self._transaction() as connection:
+            return [_delivery(row) for row in connection.execute(statement)]
+
+    def _close_attempt(self, run_id: str, channel: str, always: dict[str, Any], *, otherwise: dict[str, Any]) -> None:
+        """Close an attempt: with `otherwise`, or back into the queue where news came meanwhile."""
+        sending = and_(delivery.c.run_id == run_id, delivery.c.channel == channel, delivery.c.state == "sending")
+        with self._transaction() as connection:
+            connection.execute(update(delivery).where(sending, ~delivery.c.again).values(always | otherwise))
+            connection.execute(update(delivery).where(sending, delivery.c.again).values(always | _AGAIN))
+
+
+def _due() -> ColumnElement[bool]:
+    now = func.clock_timestamp()
+    waiting = and_(delivery.c.state == "waiting", delivery.c.next_at <= now)
+    return or_(waiting, and_(delivery.c.state == "sending", delivery.c.lease_until < now))
+
+
+def _delivery(row: Row[Any]) -> DeliveryRow:
+    fields = dict(row._mapping)
+    return DeliveryRow(**{name: fields[name] for name in DeliveryRow.__dataclass_fields__})

@@ -1,0 +1,136 @@
+"""The dispatcher's statements: which shards get a message next, and what is put right when messages or workers die."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import text, update
+
+from evalwindow.model import ShardState, Tier
+from evalwindow.store.database import Database, try_advisory_lock
+from evalwindow.store.rows import Backlog, Reaped
+from evalwindow.store.tables import shard
+
+#: A team's next turn is its place in its own backlog plus what it has in flight. The teams are found by jumping
+#: through the index and at most `room` shards of each are ranked, so the cost doesn't grow with the backlog.
+_TOP_UP = text("""
+    WITH RECURSIVE team AS (
+        (SELECT s.team FROM shard s
+         WHERE s.pool = :pool AND s.tier = :tier AND s.state = 'pending' ORDER BY s.team LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.team FROM shard s
+                WHERE s.pool = :pool AND s.tier = :tier AND s.state = 'pending' AND s.team > team.team
+                ORDER BY s.team LIMIT 1)
+        FROM team WHERE team.team IS NOT NULL
+    ),
+    inflight AS (
+        SELECT s.team, count(*) AS shards FROM shard s
+        WHERE s.pool = :pool AND s.tier = :tier AND s.state IN ('dispatched', 'running') GROUP BY s.team
+    ),
+    ranked AS (
+        SELECT head.id,
+            row_number() OVER (PARTITION BY team.team ORDER BY head.id) + coalesce(inflight.shards, 0) AS turn
+        FROM team LEFT JOIN inflight USING (team), LATERAL (
+            SELECT s.id FROM shard s JOIN run ON run.id = s.run_id
+            WHERE s.pool = :pool AND s.tier = :tier AND s.state = 'pending' AND s.team = team.team
+                AND (run.window_end IS NULL OR run.window_end > now())
+            ORDER BY s.id LIMIT :room
+        ) AS head
+    ),
+    chosen AS (
+        SELECT s.id, ranked.turn FROM shard s JOIN ranked USING (id)
+        WHERE s.state = 'pending' ORDER BY ranked.turn, s.id LIMIT :room FOR UPDATE OF s SKIP LOCKED
+    ),
+    dispatched AS (
+        UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1
+        FROM chosen WHERE shard.id = chosen.id RETURNING shard.id, chosen.turn
+    )
+    SELECT id FROM dispatched ORDER BY turn, id
+""")
+
+_DISPATCH_RUN = text("""
+    WITH chosen AS (
+        SELECT id FROM shard WHERE run_id = :run_id AND state = 'pending' ORDER BY id FOR UPDATE SKIP LOCKED
+    ),
+    dispatched AS (
+        UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1
+        FROM chosen WHERE shard.id = chosen.id RETURNING shard.id
+    )
+    SELECT id FROM dispatched ORDER BY id
+""")
+
+_REAP_LEASES = text("""
+    WITH expired AS (
+        SELECT id FROM shard WHERE state = 'running' AND lease_until < clock_timestamp()
+        ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE shard SET
+        state = CASE WHEN attempts < :max_attempts THEN 'pending' ELSE 'failed' END,
+        finished_at = CASE WHEN attempts < :max_attempts THEN NULL ELSE clock_timestamp() END,
+        error = 'claimed ' || attempts || ' times and never finished; last by ' || worker,
+        lease_until = NULL
+    FROM expired WHERE shard.id = expired.id RETURNING shard.state
+""")
+
+#: The wait doubles with each message, 64 times the first at most: where nobody consumes, messages don't pile up.
+_REAP_DISPATCHED = text("""
+    WITH forgotten AS (
+        SELECT id FROM shard WHERE state = 'dispatched'
+            AND dispatched_at < clock_timestamp() - CAST(:older AS interval) * power(2, least(dispatches - 1, 6))
+        ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE shard SET state = 'pending' FROM forgotten WHERE shard.id = forgotten.id RETURNING shard.id
+""")
+
+_BACKLOG = text("""
+    SELECT pool, tier, count(*) FILTER (WHERE state = 'pending') AS pending,
+        count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
+        count(*) FILTER (WHERE state = 'running') AS running
+    FROM shard WHERE state IN ('pending', 'dispatched', 'running') GROUP BY pool, tier ORDER BY pool, tier
+""")
+
+
+class Dispatch(Database):
+    def top_up(self, pool: str, tier: Tier, room: int) -> list[str]:
+        """Choose up to `room` pending shards in fair order between teams and mark them dispatched: send these.
+
+        Shards whose run's window has ended wait.
+        """
+        if room < 1:
+            return []
+        with self._transaction() as connection:
+            return list(connection.scalars(_TOP_UP, {"pool": pool, "tier": tier.value, "room": room}))
+
+    def dispatch_run(self, run_id: str) -> list[str]:
+        """Mark a run's pending shards dispatched, past the fair order: for smoke, right after its admission."""
+        with self._transaction() as connection:
+            return list(connection.scalars(_DISPATCH_RUN, {"run_id": run_id}))
+
+    def undispatch(self, shard_ids: Sequence[str]) -> None:
+        """Their messages could not be sent: pending again, for the next round."""
+        unsent = shard.c.id.in_(list(shard_ids)), shard.c.state == ShardState.DISPATCHED
+        back = {"state": ShardState.PENDING, "dispatches": shard.c.dispatches - 1}
+        with self._transaction() as connection:
+            connection.execute(update(shard).where(*unsent).values(back))
+
+    def backlog(self) -> list[Backlog]:
+        """What is not final, by pool and tier."""
+        with self._transaction() as connection:
+            rows = connection.execute(_BACKLOG).all()
+        return [Backlog(**{**row._mapping, "tier": Tier(row.tier)}) for row in rows]
+
+    def reap(self, dispatched_older_than_s: float, max_attempts: int) -> Reaped:
+        """One round of the reaper; nothing while another one is at it.
+
+        A shard whose lease ran out is pending again, or failed when it was claimed `max_attempts` times. One that
+        was dispatched so long ago without a claim lost its message, and is pending again.
+        """
+        older = dt.timedelta(seconds=dispatched_older_than_s)
+        with self._transaction() as connection:
+            if not try_advisory_lock(connection, "reaper"):
+                return Reaped()
+            states = Counter(connection.scalars(_REAP_LEASES, {"max_attempts": max_attempts}))
+            forgotten = connection.scalars(_REAP_DISPATCHED, {"older": older}).all()
+        return Reaped(retried=states["pending"], failed=states["failed"], republished=len(forgotten))

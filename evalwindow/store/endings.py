@@ -1,0 +1,94 @@
+"""How runs end: concluded, failed, cancelled. Each end happens once, with what is told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, func, null, select, update
+
+from evalwindow.model import RunState, ShardState, Summary, Verdict
+from evalwindow.store.database import Database, lease
+from evalwindow.store.deliveries import queue_deliveries, queue_known
+from evalwindow.store.documents import to_document
+from evalwindow.store.tables import run, shard
+
+OPEN = tuple(state for state in RunState if not state.final)
+UNFINISHED = (ShardState.PENDING, ShardState.DISPATCHED, ShardState.RUNNING)
+
+
+class Endings(Database):
+    def conclude(self, run_id: str, summary: Summary, verdict: Verdict, channels: Iterable[str] = ()) -> bool:
+        """Write a running run's verdict and queue its deliveries; False when somebody else ended it before."""
+        verdict_values = {
+            "summary": to_document(summary),
+            "verdict": to_document(verdict),
+            "answer": verdict.answer,
+        }
+        return self._end_run(run_id, RunState.CONCLUDED, channels, values=verdict_values, states=[RunState.RUNNING])
+
+    def fail_run(self, run_id: str, reason: str, channels: Iterable[str] = ()) -> bool:
+        """End an open run that can't be concluded; False when it was final already."""
+        return self._end_run(run_id, RunState.FAILED, channels, values={"error": reason}, states=OPEN)
+
+    def cancel_run(self, run_id: str, reason: str) -> bool:
+        """End an open run that nobody wants any more; its holders learn it when they renew their leases."""
+        with self._transaction() as connection:
+            ended = end_runs(connection, [run_id], state=RunState.CANCELLED, reason=reason)
+            queue_known(connection, ended, "check")
+        return bool(ended)
+
+    def stuck_runs(self, idle_s: float = 1.0) -> list[str]:
+        """Open runs with nothing left to do for `idle_s` seconds: whoever should have concluded them died."""
+        unfinished = exists().where(shard.c.run_id == run.c.id, shard.c.state.in_(UNFINISHED))
+        just_now = exists().where(shard.c.run_id == run.c.id, shard.c.finished_at > lease(-idle_s))
+        stuck = select(run.c.id).where(run.c.state.in_(OPEN), ~unfinished, ~just_now).order_by(run.c.id)
+        with self._transaction() as connection:
+            return list(connection.scalars(stuck))
+
+    def _end_run(
+        self,
+        run_id: str,
+        state: RunState,
+        channels: Iterable[str],
+        *,
+        values: dict[str, Any],
+        states: Sequence[RunState],
+    ) -> bool:
+        with self._transaction() as connection:
+            ended = _end_where(connection, [run_id], state=state, values=values, states=states)
+            if ended:
+                queue_deliveries(connection, run_id, channels)
+        return bool(ended)
+
+
+def end_runs(connection: Connection, run_ids: Sequence[str], *, state: RunState, reason: str) -> list[str]:
+    """End those of the runs that are open, and cancel their shards; the ids of the ended ones."""
+    return _end_where(connection, run_ids, state=state, values={"error": reason}, states=OPEN)
+
+
+def _end_where(
+    connection: Connection,
+    run_ids: Sequence[str],
+    *,
+    state: RunState,
+    values: dict[str, Any],
+    states: Sequence[RunState],
+) -> list[str]:
+    statement = (
+        update(run)
+        .where(run.c.id.in_(run_ids), run.c.state.in_(states))
+        .values(state=state, concluded_at=func.now(), **values)
+        .returning(run.c.id)
+    )
+    ended = list(connection.scalars(statement))
+    _cancel_shards(connection, ended)
+    return ended
+
+
+def _cancel_shards(connection: Connection, run_ids: Sequence[str]) -> None:
+    """Locked in the order of their ids, as every statement that touches several shards does: no deadlock."""
+    unfinished = and_(shard.c.run_id.in_(run_ids), shard.c.state.in_(UNFINISHED))
+    chosen = select(shard.c.id).where(unfinished).order_by(shard.c.id).with_for_update().cte("chosen")
+    cancelled = {"state": ShardState.CANCELLED, "lease_until": null(), "finished_at": func.now()}
+    connection.execute(update(shard).where(shard.c.id == chosen.c.id).values(cancelled))

@@ -1,0 +1,188 @@
+"""What the store takes and gives: frozen values, no live rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evalwindow.model import (
+    Answer,
+    Candidate,
+    EngineInfo,
+    RunState,
+    ShardState,
+    Source,
+    Summary,
+    Tier,
+    Verdict,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run to admit."""
+
+    key: str  # idempotency: admitting the same key again gives the first run
+    team: str
+    suite: str  # name
+    suite_digest: str  # of a suite that was put
+    tier: Tier
+    pool: str
+    model: str
+    candidate: Candidate
+    source: Source = field(default_factory=Source)
+    use_cache: bool = True
+    ordinal: int | None = None  # orders the commits of a pull request; see Store.admit
+    owner: str | None = None
+    window_end: dt.datetime | None = None  # nothing of it is dispatched after this
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """One run as it is now."""
+
+    id: str
+    key: str
+    team: str
+    suite: str
+    suite_digest: str
+    tier: Tier
+    pool: str
+    model: str
+    state: RunState
+    candidate: Candidate
+    source: Source
+    use_cache: bool
+    ordinal: int | None
+    provenance: tuple[EngineInfo, ...]  # every distinct engine that answered
+    summary: Summary | None
+    verdict: Verdict | None
+    answer: Answer | None
+    error: str | None  # why it failed, was cancelled or superseded
+    created_at: dt.datetime
+    started_at: dt.datetime | None  # first claim
+    concluded_at: dt.datetime | None  # when it became final, whatever the state
+    owner: str | None
+    window_end: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRow:
+    """One shard as it is now."""
+
+    id: str
+    run_id: str
+    seq: int
+    sample_ids: tuple[str, ...]
+    tier: Tier
+    team: str
+    pool: str
+    state: ShardState
+    token: int
+    attempts: int
+    lease_until: dt.datetime | None
+    dispatched_at: dt.datetime | None
+    started_at: dt.datetime | None  # of the latest claim
+    finished_at: dt.datetime | None
+    worker: str | None  # of the latest claim
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedShard:
+    """A shard that its holder may work on while the token holds."""
+
+    id: str
+    run_id: str
+    token: int
+    sample_ids: tuple[str, ...]
+    tier: Tier
+    team: str
+    pool: str
+    attempts: int  # this one included
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRow:
+    """A webhook delivery."""
+
+    id: str
+    delivery: str
+    kind: str
+    payload: Mapping[str, Any]
+    state: str  # received, processing, done, refused, failed
+    attempts: int
+    error: str | None
+    received_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineRow:
+    """A run that somebody promoted."""
+
+    id: str
+    suite: str
+    branch: str
+    run_id: str
+    promoted_by: str
+    reason: str
+    at: dt.datetime
+    retired_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryRow:
+    """One thing to tell somebody about a run."""
+
+    run_id: str
+    channel: str
+    state: str  # waiting, sending, sent, failed
+    attempts: int  # since there was something new to say; a claimed one counts this attempt
+    next_at: dt.datetime
+    external_id: str | None
+    error: str | None
+    created_at: dt.datetime
+    sent_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRow:
+    """A team's token, without its secret."""
+
+    id: str
+    team: str
+    created_at: dt.datetime
+    revoked_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRow:
+    """The last sign of life of one engine."""
+
+    pool: str
+    worker: str
+    info: EngineInfo | None  # None: it never got ready
+    state: str
+    seen_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """Shards of one pool and tier that are not final."""
+
+    pool: str
+    tier: Tier
+    pending: int
+    dispatched: int
+    running: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaped:
+    """What one round of the reaper put right."""
+
+    retried: int = 0  # leases that ran out: pending again
+    failed: int = 0  # claimed too often
+    republished: int = 0  # messages that nobody answered: pending again

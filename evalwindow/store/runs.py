@@ -1,0 +1,108 @@
+"""Reading runs, and noting which engines answered for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from evalwindow.errors import NotFound
+from evalwindow.model import Answer, Candidate, EngineInfo, RunState, ShardState, Source, Summary, Tier, Verdict
+from evalwindow.store.database import Database
+from evalwindow.store.documents import from_document, to_document
+from evalwindow.store.rows import RunRow, ShardRow
+from evalwindow.store.tables import run, shard
+
+_SAME = ("id", "key", "team", "suite", "suite_digest", "pool", "model", "use_cache", "ordinal", "error", "owner")
+_TIMES = ("created_at", "started_at", "concluded_at", "window_end")
+
+
+class Runs(Database):
+    def runs(
+        self,
+        limit: int = 50,
+        *,
+        team: str | None = None,
+        suite: str | None = None,
+        state: RunState | None = None,
+        tier: Tier | None = None,
+        repo: str | None = None,
+        pull_request: int | None = None,
+        branch: str | None = None,
+        before: str | None = None,
+    ) -> list[RunRow]:
+        """The newest runs that match all that is given; `before` an id gives the next page."""
+        wanted = {
+            run.c.team: team,
+            run.c.suite: suite,
+            run.c.state: state,
+            run.c.tier: tier,
+            run.c.repo: repo,
+            run.c.pull_request: pull_request,
+            run.c.branch: branch,
+        }
+        statement = select(run).order_by(run.c.id.desc()).limit(limit)
+        statement = statement.where(*(column == value for column, value in wanted.items() if value is not None))
+        if before is not None:
+            statement = statement.where(run.c.id < before)
+        with self._transaction() as connection:
+            return [_run(row) for row in connection.execute(statement)]
+
+    def run(self, run_id: str) -> RunRow:
+        """One run; raises NotFound."""
+        with self._transaction() as connection:
+            row = connection.execute(select(run).where(run.c.id == run_id)).one_or_none()
+        if row is None:
+            raise NotFound(kind="run", name=run_id)
+        return _run(row)
+
+    def shards(self, run_id: str) -> list[ShardRow]:
+        """A run's shards in the order of its samples."""
+        statement = select(shard).where(shard.c.run_id == run_id).order_by(shard.c.seq)
+        with self._transaction() as connection:
+            return [_shard(row) for row in connection.execute(statement)]
+
+    def note_engine(self, run_id: str, info: EngineInfo) -> None:
+        """Add what answers to the run's provenance; nothing happens when it is there."""
+        document = to_document(info)
+        known = select(run.c.provenance).where(run.c.id == run_id)
+        with self._transaction() as connection:
+            if info in _engines(connection.scalar(known)):
+                return
+            noted = connection.scalar(known.with_for_update(key_share=True))
+            if noted is not None and info not in _engines(noted):
+                connection.execute(update(run).where(run.c.id == run_id).values(provenance=[*noted, document]))
+
+
+def _run(row: Row[Any]) -> RunRow:
+    fields = row._mapping
+    return RunRow(
+        **{name: fields[name] for name in (*_SAME, *_TIMES)},
+        tier=Tier(fields["tier"]),
+        state=RunState(fields["state"]),
+        candidate=from_document(Candidate, fields["candidate"]),
+        source=from_document(Source, fields["source"]),
+        provenance=_engines(fields["provenance"]),
+        summary=_optional(Summary, fields["summary"]),
+        verdict=_optional(Verdict, fields["verdict"]),
+        answer=None if fields["answer"] is None else Answer(fields["answer"]),
+    )
+
+
+def _engines(documents: list[Any] | None) -> tuple[EngineInfo, ...]:
+    return tuple(from_document(EngineInfo, document) for document in documents or ())
+
+
+def _optional(kind: type[Any], document: Any) -> Any:
+    return None if document is None else from_document(kind, document)
+
+
+def _shard(row: Row[Any]) -> ShardRow:
+    fields = row._mapping
+    changed: dict[str, Any] = {
+        "sample_ids": tuple(fields["sample_ids"]),
+        "tier": Tier(fields["tier"]),
+        "state": ShardState(fields["state"]),
+    }
+    same: dict[str, Any] = {name: fields[name] for name in ShardRow.__dataclass_fields__ if name not in changed}
+    return ShardRow(**same, **changed)

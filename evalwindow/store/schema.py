@@ -1,0 +1,45 @@
+"""The schema's version: bring it up to date, or say that it isn't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from evalwindow.errors import ServiceDown
+from evalwindow.store.database import Database, advisory_lock, host_of
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Schema(Database):
+    def migrate(self) -> None:
+        """Bring the schema up to this code's version; several processes may try at once."""
+        with self._transaction() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            advisory_lock(connection, "migration")
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def check(self) -> None:
+        """Raises ServiceDown when PostgreSQL can't be reached or its schema isn't this code's."""
+        with self._transaction() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        if found != wanted:
+            raise ServiceDown(
+                f"the database at {host_of(self.url)} has schema {found or 'none'}, this version needs {wanted}; "
+                f"run `evalwindow migrate`"
+            )
+
+
+def alembic_config() -> Config:
+    """Alembic without an ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config

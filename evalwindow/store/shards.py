@@ -1,0 +1,148 @@
+"""The life of a shard in a worker's hands: claim, renew, finish, hand back. The token fences old holders off.
+
+Whoever changes a shard and looks at its run locks the run's row first, so claims, ends and supersessions of one run
+take their turns and can't deadlock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, null, or_, select, text, update
+
+from evalwindow.model import RunState, ShardState, Tier
+from evalwindow.store.database import Database, lease
+from evalwindow.store.endings import OPEN, UNFINISHED
+from evalwindow.store.rows import ClaimedShard
+from evalwindow.store.tables import run, shard
+
+_RENEW = text("""
+    WITH asked AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS given (id, token)),
+    mine AS (
+        SELECT id FROM shard JOIN asked USING (id, token) WHERE state = 'running' ORDER BY id FOR UPDATE OF shard
+    ),
+    held AS (
+        UPDATE shard SET lease_until = clock_timestamp() + CAST(:lease AS interval)
+        FROM mine WHERE shard.id = mine.id RETURNING shard.id
+    )
+    SELECT shard.id, shard.state, held.id IS NOT NULL AS held
+    FROM shard JOIN asked USING (id) LEFT JOIN held USING (id)
+""")
+
+
+class Shards(Database):
+    def claim(self, shard_id: str, worker: str, lease_s: float) -> ClaimedShard | None:
+        """The right to work on a shard for `lease_s` seconds, counted as an attempt.
+
+        None when it is done, cancelled, held by somebody whose lease runs, or of a run that is final: the message
+        that named it was only a hint. A queued run is running from its first claim on.
+        """
+        statement = (
+            update(shard)
+            .where(shard.c.id == shard_id, _claimable())
+            .values(
+                state=ShardState.RUNNING,
+                token=shard.c.token + 1,
+                attempts=shard.c.attempts + 1,
+                dispatches=0,
+                lease_until=lease(lease_s),
+                started_at=func.now(),
+                worker=worker,
+                error=null(),
+            )
+            .returning(shard)
+        )
+        with self._transaction() as connection:
+            held_run = _lock_run(connection, shard_id)
+            if held_run is None or held_run.state not in OPEN:
+                return None
+            row = connection.execute(statement).one_or_none()
+            if row is not None and held_run.state == RunState.QUEUED:
+                _start_run(connection, held_run.id)
+        return None if row is None else _claimed(row)
+
+    def renew(self, tokens: Mapping[str, int], lease_s: float) -> dict[str, str]:
+        """Prolong held shards (id -> token) in one round trip: id -> "held", "lost" or "cancelled".
+
+        A lease that ran out is held again if nobody took the shard meanwhile. "cancelled": its run is final.
+        """
+        values = {"ids": list(tokens), "tokens": list(tokens.values()), "lease": dt.timedelta(seconds=lease_s)}
+        with self._transaction() as connection:
+            rows = connection.execute(_RENEW, values).all()
+        answers = {row.id: _answer(row) for row in rows}
+        return {shard_id: answers.get(shard_id, "lost") for shard_id in tokens}
+
+    def finish(self, shard_id: str, token: int) -> bool:
+        """Mark a held shard done. True for exactly one caller: the one after whom nothing of the run remains."""
+        held = and_(shard.c.state == ShardState.RUNNING, shard.c.token == token)
+        return self._close(shard_id, held, state=ShardState.DONE, error=None)
+
+    def fail_shard(self, shard_id: str, token: int | None, reason: str) -> bool:
+        """Give a shard up for good; without a token whoever holds it. True as for `finish`."""
+        held = and_(shard.c.state == ShardState.RUNNING, shard.c.token == token)
+        mine = shard.c.state.in_(UNFINISHED) if token is None else held
+        return self._close(shard_id, mine, state=ShardState.FAILED, error=reason)
+
+    def release(self, shard_id: str, token: int, reason: str | None = None) -> None:
+        """Hand a held shard back unfinished. An old token changes nothing.
+
+        Without a reason the attempt is not counted (the process is stopping); with one it is, and the reason is kept.
+        """
+        attempts = shard.c.attempts - 1 if reason is None else shard.c.attempts
+        statement = (
+            update(shard)
+            .where(shard.c.id == shard_id, shard.c.state == ShardState.RUNNING, shard.c.token == token)
+            .values(state=ShardState.PENDING, attempts=attempts, lease_until=null(), error=reason)
+        )
+        with self._transaction() as connection:
+            connection.execute(statement)
+
+    def _close(self, shard_id: str, mine: ColumnElement[bool], *, state: ShardState, error: str | None) -> bool:
+        closed = {"state": state, "error": error, "finished_at": func.clock_timestamp(), "lease_until": null()}
+        with self._transaction() as connection:
+            held_run = _lock_run(connection, shard_id)
+            changed = connection.execute(update(shard).where(shard.c.id == shard_id, mine).values(closed))
+            if held_run is None or not changed.rowcount:
+                return False
+            remains = exists().where(shard.c.run_id == held_run.id, shard.c.state.in_(UNFINISHED))
+            return not connection.scalar(select(remains))
+
+
+def _claimable() -> ColumnElement[bool]:
+    waiting = shard.c.state.in_((ShardState.PENDING, ShardState.DISPATCHED))
+    expired = and_(shard.c.state == ShardState.RUNNING, shard.c.lease_until < func.clock_timestamp())
+    return or_(waiting, expired)
+
+
+def _lock_run(connection: Connection, shard_id: str) -> Row[Any, Any] | None:
+    """The run of a shard, locked against every other end or claim of it."""
+    of_shard = select(shard.c.run_id).where(shard.c.id == shard_id).scalar_subquery()
+    statement = select(run.c.id, run.c.state).where(run.c.id == of_shard).with_for_update(key_share=True)
+    return connection.execute(statement).one_or_none()
+
+
+def _start_run(connection: Connection, run_id: str) -> None:
+    connection.execute(
+        update(run).where(run.c.id == run_id).values(state=RunState.RUNNING, started_at=func.clock_timestamp())
+    )
+
+
+def _answer(row: Row[Any]) -> str:
+    if row.held:
+        return "held"
+    return "cancelled" if row.state == ShardState.CANCELLED else "lost"
+
+
+def _claimed(row: Row[Any]) -> ClaimedShard:
+    return ClaimedShard(
+        id=row.id,
+        run_id=row.run_id,
+        token=row.token,
+        sample_ids=tuple(row.sample_ids),
+        tier=Tier(row.tier),
+        team=row.team,
+        pool=row.pool,
+        attempts=row.attempts,
+    )

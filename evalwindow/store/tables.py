@@ -1,0 +1,246 @@
+"""The tables. Every statement of the store is written against these; migrations/ builds them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from evalwindow.model import RunState, ShardState
+from evalwindow.store.types import Document, Exact, String
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+Time = DateTime(timezone=True)
+
+
+def _one_of(*states: str) -> CheckConstraint:
+    return CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, Time, nullable=False, server_default=func.now())
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("delivery", String, nullable=False),  # the sender's id of it: the same delivery is one event
+    Column("kind", String, nullable=False),
+    Column("payload", Document, nullable=False),
+    Column("state", String, nullable=False, server_default="received"),
+    Column("lease_until", Time),
+    _count("attempts"),
+    Column("error", String),
+    _now("received_at"),
+    UniqueConstraint("delivery"),
+    _one_of("received", "processing", "done", "refused", "failed"),
+    Index("event_open_idx", "id", postgresql_where=text("state IN ('received', 'processing')")),
+)
+
+suite_version = Table(
+    "suite_version",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("document", Exact, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key", String, nullable=False),  # idempotency
+    Column("team", String, nullable=False),
+    Column("suite", String, nullable=False),
+    Column("suite_digest", ForeignKey("suite_version.digest"), nullable=False),
+    Column("tier", String, nullable=False),
+    Column("pool", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("candidate", Document, nullable=False),
+    Column("source", Document, nullable=False),
+    Column("repo", String),
+    Column("pull_request", Integer),
+    Column("head_sha", String),
+    Column("branch", String),
+    Column("ordinal", BigInteger),  # orders the commits of a pull request
+    Column("use_cache", Boolean, nullable=False),
+    Column("provenance", Document, nullable=False, server_default="[]"),  # distinct EngineInfo
+    Column("summary", Document),
+    Column("verdict", Document),
+    Column("answer", String),
+    Column("error", String),
+    _now("created_at"),
+    Column("started_at", Time),
+    Column("concluded_at", Time),
+    Column("owner", String),  # who started it from outside, e.g. an orchestrator's own run id
+    Column("window_end", Time),  # nothing of it is dispatched after this
+    UniqueConstraint("key"),
+    _one_of(*RunState),
+    Index("run_pull_request_idx", "repo", "pull_request", "suite"),
+    Index("run_suite_idx", "suite", "id"),
+    Index("run_team_idx", "team", "id"),
+    Index("run_open_idx", "id", postgresql_where=text("state IN ('queued', 'running')")),
+)
+
+shard = Table(
+    "shard",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("sample_ids", ARRAY(String), nullable=False),
+    Column("tier", String, nullable=False),
+    Column("team", String, nullable=False),
+    Column("pool", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("token", BigInteger, nullable=False, server_default=text("0")),  # counts claims: fences old holders off
+    Column("lease_until", Time),
+    _count("attempts"),
+    _count("dispatches"),  # messages sent since the last claim
+    Column("dispatched_at", Time),
+    Column("started_at", Time),
+    Column("finished_at", Time),
+    Column("worker", String),
+    Column("error", String),
+    UniqueConstraint("run_id", "seq"),
+    _one_of(*ShardState),
+    Index("shard_pending_idx", "pool", "tier", "team", "id", postgresql_where=text("state = 'pending'")),
+    Index("shard_inflight_idx", "pool", "tier", "team", postgresql_where=text("state IN ('dispatched', 'running')")),
+    Index("shard_lease_idx", "lease_until", postgresql_where=text("state = 'running'")),
+    Index("shard_dispatched_idx", "dispatched_at", postgresql_where=text("state = 'dispatched'")),
+)
+
+result = Table(
+    "result",
+    metadata,
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("sample_id", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("shard_id", String, nullable=False),
+    Column("token", BigInteger, nullable=False),  # which claim of the shard answered
+    Column("reask", Boolean, nullable=False),
+    Column("scores", Document, nullable=False),
+    Column("text", String),  # null: no completion
+    Column("finish_reason", String),
+    Column("choice_logprobs", ARRAY(Double)),
+    Column("choice_tokens", ARRAY(Integer)),
+    Column("error", String),
+    Column("cached", Boolean, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("queue_s", Double, nullable=False),
+    Column("engine_s", Double, nullable=False),
+    Column("gpu_s", Double, nullable=False),
+    Column("cost", Double, nullable=False),
+    Column("latency_s", Double, nullable=False),
+    _now("at"),
+)
+
+completion_cache = Table(
+    "completion_cache",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("document", Exact, nullable=False),
+    _now("at"),
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes of all files
+    _now("created_at"),
+)
+
+artifact_file = Table(
+    "artifact_file",
+    metadata,
+    Column("digest", ForeignKey("artifact.digest", ondelete="CASCADE"), primary_key=True),
+    Column("path", String, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("suite", String, nullable=False),
+    Column("branch", String, nullable=False),
+    Column("run_id", ForeignKey("run.id"), nullable=False),
+    Column("promoted_by", String, nullable=False),
+    Column("reason", String, nullable=False),
+    _now("at"),
+    Column("retired_at", Time),
+    Index("baseline_active_key", "suite", "branch", unique=True, postgresql_where=text("retired_at IS NULL")),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("again", Boolean, nullable=False, server_default=text("false")),  # news came while it was being sent
+    _count("attempts"),
+    _now("next_at"),
+    Column("lease_until", Time),
+    Column("external_id", String),  # of the check or comment, to edit it in place
+    Column("error", String),
+    _now("created_at"),
+    Column("sent_at", Time),
+    _one_of("waiting", "sending", "sent", "failed"),
+    Index("delivery_due_idx", "next_at", postgresql_where=text("state IN ('waiting', 'sending')")),
+)
+
+team_token = Table(
+    "team_token",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("team", String, nullable=False),
+    Column("hash", String, nullable=False),  # SHA-256 of the secret, hex
+    _now("created_at"),
+    Column("revoked_at", Time),
+)
+
+engine = Table(
+    "engine",
+    metadata,
+    Column("pool", String, primary_key=True),
+    Column("worker", String, primary_key=True),
+    Column("info", Document, nullable=False),
+    Column("state", String, nullable=False),
+    Column("seen_at", Time, nullable=False),
+)
