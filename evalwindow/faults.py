@@ -60,6 +60,8 @@ def _what(error: ErrorDetails) -> str:
         return f"key {context['discriminator']} is missing"
     if error["type"] in ("enum", "literal_error") and isinstance(error["input"], str):
         return str(UnknownName("value", error["input"], _quoted(context["expected"])))
+    if error["type"] == "model_type":
+        return "must be a mapping of keys to values" + ("; it is empty" if error["input"] is None else "")
     if error["type"] == "value_error":
         return str(context["error"])
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {_short(error['input'])}"

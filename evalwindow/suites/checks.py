@@ -56,10 +56,10 @@ def _primary(suite: Suite) -> Iterator[Fault]:
 
 def _choices(suite: Suite) -> Iterator[Fault]:
     choosing = [scorer.needs_choices for scorer in suite.spec.scorers]
-    if any(choosing) and not all(choosing):
+    if suite.scores_choices and not all(choosing):
         what = "multiple_choice scores the choices and generates no text, so no other scorer can stand beside it"
         yield Fault(path=("scorers", choosing.index(False)), what=what)
-    if any(choosing) and suite.spec.prompt.output_schema is not None:
+    if suite.scores_choices and suite.spec.prompt.output_schema is not None:
         what = "multiple_choice generates no text that a schema could force"
         yield Fault(path=("prompt", "output_schema"), what=what)
 

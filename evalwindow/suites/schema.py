@@ -1,9 +1,8 @@
-"""The JSON Schema of a suite's YAML, for editors: `python -m evalwindow.suites.schema > schemas/suite.schema.json`."""
+"""The JSON Schema of a suite's YAML, for editors."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from evalwindow.suites.spec import SuiteSpec
@@ -20,7 +19,3 @@ def json_schema() -> dict[str, Any]:
 def as_text() -> str:
     """The published file."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(as_text())

@@ -41,6 +41,11 @@ class Suite:
         return self.spec.policy.scorer or self.spec.labels[0]
 
     @property
+    def scores_choices(self) -> bool:
+        """The engine scores each sample's choices instead of generating text."""
+        return any(scorer.needs_choices for scorer in self.spec.scorers)
+
+    @property
     def judges(self) -> frozenset[str]:
         """Names of the models that its scorers ask."""
         return frozenset(scorer.judge for scorer in self.spec.scorers if isinstance(scorer, ModelGraded))

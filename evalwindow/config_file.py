@@ -1,0 +1,137 @@
+"""evalwindow.yaml from disk: checked in itself, and against the files that it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evalwindow.config import API_POOL, REPLAY_POOL, ApiModel, Config, ModelConfig, Pool, ReplayModel, WarmModel
+from evalwindow.errors import ConfigInvalid, UnknownName
+from evalwindow.faults import Fault
+from evalwindow.yamlfile import read_yaml
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_REPO = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def read_config(path: Path) -> Config:
+    """The config with its paths made absolute; raises ConfigInvalid with file:line for each thing wrong.
+
+    Relative paths start at the config's own folder.
+    """
+    file = read_yaml(path, error=ConfigInvalid)
+    config = _absolute(file.validate(Config), folder=path.parent.resolve())
+    checks = (_names, _suites, _lanes, _pools, _models, _teams)
+    faults = [fault for check in checks for fault in check(config)]
+    faults += _adapters(config, folder=path.parent.resolve())
+    if faults:
+        raise file.refuse(faults)
+    return config
+
+
+def _absolute(config: Config, *, folder: Path) -> Config:
+    pools = {name: pool.model_copy(update={"model": _weights(pool, folder)}) for name, pool in config.pools.items()}
+    models = {name: _placed(model, folder) for name, model in config.models.items()}
+    return config.model_copy(update={"suites": folder / config.suites, "pools": pools, "models": models})
+
+
+def _weights(pool: Pool, folder: Path) -> str:
+    """A folder that exists beside the config, as an absolute path; else the text as it is: a hub name."""
+    local = folder / pool.model
+    return str(local) if local.exists() else pool.model
+
+
+def _placed(model: ModelConfig, folder: Path) -> ModelConfig:
+    if isinstance(model, ReplayModel):
+        return model.model_copy(update={"outputs": folder / model.outputs})
+    if isinstance(model, WarmModel) and model.adapter is not None:
+        return model.model_copy(update={"adapter": folder / model.adapter})
+    return model
+
+
+def _names(config: Config) -> Iterator[Fault]:
+    groups: dict[str, dict[str, Any]] = {"pools": config.pools, "models": config.models, "teams": config.teams}
+    for group, entries in groups.items():
+        for name in entries:
+            if not _NAME.fullmatch(name):
+                what = f"{name!r} is no name: letters, digits, . _ - and at most 64 characters"
+                yield Fault(path=(group, name), what=what)
+    if not config.models:
+        yield Fault(path=("models",), what="no model is defined; there is nothing to evaluate")
+    for name in {API_POOL, REPLAY_POOL} & config.pools.keys():
+        yield Fault(path=("pools", name), what=f"the name {name!r} is kept for models that no pool serves")
+
+
+def _suites(config: Config) -> Iterator[Fault]:
+    if not config.suites.is_dir():
+        yield Fault(path=("suites",), what=f"there is no folder {str(config.suites)!r}")
+
+
+def _lanes(config: Config) -> Iterator[Fault]:
+    """The lanes share one engine: together they may not have more prompts in flight than it runs at once."""
+    smoke, regression = config.lanes.smoke.slots, config.lanes.regression.slots
+    for name, pool in config.pools.items():
+        if smoke + regression > pool.max_num_seqs:
+            what = (
+                f"lanes.smoke.slots {smoke} + lanes.regression.slots {regression} = {smoke + regression}, more than "
+                f"max_num_seqs {pool.max_num_seqs}; lower the slots or raise max_num_seqs"
+            )
+            yield Fault(path=("pools", name, "max_num_seqs"), what=what)
+
+
+def _pools(config: Config) -> Iterator[Fault]:
+    for name, pool in config.pools.items():
+        looks_local = pool.model.startswith((".", "/", "~")) or pool.model.count("/") > 1
+        if looks_local and not Path(pool.model).is_dir():
+            yield Fault(path=("pools", name, "model"), what=f"there is no folder {pool.model!r} beside this file")
+
+
+def _models(config: Config) -> Iterator[Fault]:
+    for name, model in config.models.items():
+        faults = _warm(model, config) if isinstance(model, WarmModel) else _outside(model)
+        for key, what in faults:
+            yield Fault(path=("models", name, key), what=what)
+
+
+def _warm(model: WarmModel, config: Config) -> Iterator[tuple[str, str]]:
+    if model.pool not in config.pools:
+        yield "pool", str(UnknownName("pool", model.pool, config.pools))
+    elif model.adapter is not None and config.pools[model.pool].lora is None:
+        yield "adapter", f"pool {model.pool!r} takes no adapters; give it `lora: {{}}`"
+
+
+def _outside(model: ApiModel | ReplayModel) -> Iterator[tuple[str, str]]:
+    if isinstance(model, ApiModel) and not re.match(r"https?://[^/\s]+", model.base_url):
+        yield "base_url", f"{model.base_url!r} is no URL; it starts with http:// or https://"
+    if isinstance(model, ReplayModel) and not model.outputs.is_file():
+        yield "outputs", f"there is no file {str(model.outputs)!r}"
+
+
+def _adapters(config: Config, *, folder: Path) -> Iterator[Fault]:
+    """An adapter is copied to workers, so it is a folder of this checkout and never of the rest of the machine."""
+    for name, model in config.models.items():
+        if isinstance(model, WarmModel) and model.adapter is not None:
+            what = _adapter(model.adapter, folder=folder)
+            if what:
+                yield Fault(path=("models", name, "adapter"), what=what)
+
+
+def _adapter(adapter: Path, *, folder: Path) -> str | None:
+    if not adapter.resolve().is_relative_to(folder):
+        return f"{str(adapter)!r} lies outside of {str(folder)!r}"
+    missing = [file for file in _ADAPTER_FILES if not (adapter / file).is_file()]
+    return f"there is no {missing[0]} in {str(adapter)!r}; an adapter's folder holds it" if missing else None
+
+
+def _teams(config: Config) -> Iterator[Fault]:
+    owner: dict[str, str] = {}
+    for team, entry in config.teams.items():
+        for index, repo in enumerate(entry.repos):
+            path = ("teams", team, "repos", index)
+            if not _REPO.fullmatch(repo):
+                yield Fault(path=path, what=f"{repo!r} is no repository; write owner/name")
+            elif owner.setdefault(repo.lower(), team) != team:
+                yield Fault(path=path, what=f"{repo!r} belongs to team {owner[repo.lower()]!r} already")
