@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evalwindow.config import Config, WarmModel
 from evalwindow.errors import CandidateInvalid, PromptTooLong, UnknownName
-from evalwindow.model import Candidate, Sampling, Source
+from evalwindow.model import Candidate, Sampling, Source, Tier
 from evalwindow.suites import Suite
 from evalwindow.tokens import PromptCounter
 
@@ -20,7 +20,7 @@ class Submission:
     team: str
     suite: str
     candidate: Candidate
-    source: Source = Source()
+    source: Source = field(default_factory=Source)
     use_cache: bool = True
     ordinal: int | None = None  # orders the commits of a pull request; an older one never supersedes a newer
 
@@ -51,15 +51,19 @@ def decide(
     _check_adapter(submission.candidate, config=config)
     _check_judges(suite, pool=pool, config=config)
     _check_prompts(suite, submission.candidate, config=config, counter=counter_of(pool))
-    size = config.lanes.of(suite.tier).shard_size
-    ids = [sample.id for sample in suite.samples]
-    shards = tuple(tuple(ids[start : start + size]) for start in range(0, len(ids), size))
-    return Admitted(submission=submission, suite=suite, pool=pool, shards=shards)
+    return Admitted(submission=submission, suite=suite, pool=pool, shards=_shards(suite, config=config))
 
 
-def _known(*, kind: str, name: str, known: Mapping[str, object]) -> None:
+def _shards(suite: Suite, *, config: Config) -> tuple[tuple[str, ...], ...]:
+    """A smoke run is one shard: its tripwire asks again once it has seen every prompt."""
+    ids = tuple(sample.id for sample in suite.samples)
+    size = len(ids) if suite.tier is Tier.SMOKE else config.lanes.of(suite.tier).shard_size
+    return tuple(ids[start : start + size] for start in range(0, len(ids), size))
+
+
+def _known(*, kind: str, name: str, known: Mapping[str, object], where: str = "") -> None:
     if name not in known:
-        raise UnknownName(kind, name, known)
+        raise UnknownName(kind, name, known, where=where)
 
 
 def _check_adapter(candidate: Candidate, *, config: Config) -> None:
@@ -76,21 +80,22 @@ def _check_adapter(candidate: Candidate, *, config: Config) -> None:
             f"candidate.adapter: model {candidate.model!r} is itself an adapter; name its base model instead"
         )
     if config.pools[model.pool].lora is None:
-        raise CandidateInvalid(f"candidate.adapter: pool {model.pool!r} serves no LoRA adapters (set pools.{model.pool}.lora)")
+        raise CandidateInvalid(
+            f"candidate.adapter: pool {model.pool!r} serves no LoRA adapters (set pools.{model.pool}.lora)"
+        )
 
 
 def _check_judges(suite: Suite, *, pool: str, config: Config) -> None:
     """A judge answers from the candidate's own pool or from an API: a worker reaches no other engine."""
-    for scorer in suite.spec.scorers:
-        judge = getattr(scorer, "judge", None)
-        if judge is None:
-            continue
-        where = f"suite {suite.name!r}, scorer {scorer.label!r}, judge"
-        if judge not in config.models:
-            raise UnknownName("model", judge, config.models, where=where)
+    where = f"suite {suite.name!r}, judge"
+    for judge in sorted(suite.judges):
+        _known(kind="model", name=judge, known=config.models, where=where)
         model = config.models[judge]
         if isinstance(model, WarmModel) and model.pool != pool:
-            raise CandidateInvalid(f"{where}: {judge!r} is warm in pool {model.pool!r}, the candidate runs in pool {pool!r}")
+            raise CandidateInvalid(
+                f"{where}: {judge!r} is warm in pool {model.pool!r}, but the candidate runs in pool {pool!r}; "
+                f"name a judge of that pool, or one behind an API"
+            )
 
 
 def _check_prompts(suite: Suite, candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> None:
@@ -102,7 +107,9 @@ def _check_prompts(suite: Suite, candidate: Candidate, *, config: Config, counte
         if counter is None or context is None:
             continue
         tokens = counter.count(messages)
-        _check_room(suite, sample_id=sample.id, model=candidate.model, tokens=tokens, context=context, sampling=sampling)
+        _check_room(
+            suite, sample_id=sample.id, model=candidate.model, tokens=tokens, context=context, sampling=sampling
+        )
 
 
 def _context(candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> int | None:
@@ -112,9 +119,7 @@ def _context(candidate: Candidate, *, config: Config, counter: PromptCounter | N
     return config.pools[model.pool].max_model_len or (counter.context if counter else None)
 
 
-def _check_room(
-    suite: Suite, *, sample_id: str, model: str, tokens: int, context: int, sampling: Sampling
-) -> None:
+def _check_room(suite: Suite, *, sample_id: str, model: str, tokens: int, context: int, sampling: Sampling) -> None:
     room = context - sampling.max_tokens
     if tokens > room:
         raise PromptTooLong(

@@ -11,6 +11,7 @@ from evalwindow.document import Document
 from evalwindow.model import Tier
 
 API_POOL = "api"  # shards of models that an external API answers; no GPU behind it
+REPLAY_POOL = "replay"  # shards of recorded outputs: worked on by the process that submits them, never queued
 
 
 class Limits(Document):
@@ -95,7 +96,18 @@ class ApiModel(Document):
         return API_POOL
 
 
-ModelConfig = Annotated[WarmModel | ApiModel, Field(discriminator="engine")]
+class ReplayModel(Document):
+    """Recorded outputs that are scored like a model's; `evalwindow score` makes one for its run."""
+
+    engine: Literal["replay"]
+    outputs: Path = Field(description="JSONL of {id, output, epoch?}")
+
+    @property
+    def pool(self) -> str:
+        return REPLAY_POOL
+
+
+ModelConfig = Annotated[WarmModel | ApiModel | ReplayModel, Field(discriminator="engine")]
 
 
 class Team(Document):

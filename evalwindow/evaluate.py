@@ -136,9 +136,7 @@ class _Judge:
 
     def charged(self, completion: Completion) -> Completion:
         usage = completion.usage
-        return replace(
-            completion, usage=replace(usage, gpu_s=usage.gpu_s + self._gpu_s, cost=usage.cost + self._cost)
-        )
+        return replace(completion, usage=replace(usage, gpu_s=usage.gpu_s + self._gpu_s, cost=usage.cost + self._cost))
 
 
 def _free(completion: Completion) -> Completion:

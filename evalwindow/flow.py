@@ -1,0 +1,215 @@
+"""The use-cases: submit, handle an event, run a shard, conclude, publish. None needs a message to arrive once."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+
+from evalwindow import admission
+from evalwindow.admission import Admitted, Submission
+from evalwindow.comparable import comparable_results
+from evalwindow.errors import BadInput, EngineUnavailable, EvalwindowError, EventIgnored, ServiceDown
+from evalwindow.evaluate import Evaluator
+from evalwindow.gate import judge
+from evalwindow.github import events
+from evalwindow.github import publish as github_publish
+from evalwindow.leases import Lease
+from evalwindow.metrics import summarise
+from evalwindow.model import Source, Tier
+from evalwindow.recorder import Recorder, outlasting
+from evalwindow.services import Services
+from evalwindow.store.rows import ClaimedShard, DeliveryRow, EventRow, NewRun, RunRow
+from evalwindow.work import Interrupted, ShardWork, Slots
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BRANCH = "main"
+EVENT_ATTEMPTS = 30
+PUBLISH_ATTEMPTS = 12  # with the pauses below: about a day
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3 * 3600.0
+
+
+def submit(services: Services, submission: Submission) -> RunRow:
+    """Admit a run and, for smoke, queue it at once; regression waits for the dispatcher. Idempotent by its key."""
+    admitted = admission.decide(
+        submission, config=services.config, suites=services.library.all(), counter_of=services.counter_of
+    )
+    services.store.put_suite(admitted.suite)
+    queued = [channel for channel in channels_of(submission.source) if channel == "check"]
+    run_id, created = services.store.admit(_new_run(admitted), admitted.shards, queued)
+    if created and admitted.suite.tier is Tier.SMOKE:
+        for shard in services.store.shards(run_id):
+            services.queue.send_shard(shard.id, admitted.pool, admitted.suite.tier)
+    return services.store.run(run_id)
+
+
+def _new_run(admitted: Admitted) -> NewRun:
+    wish, suite = admitted.submission, admitted.suite
+    return NewRun(
+        key=wish.key,
+        team=wish.team,
+        suite=suite.name,
+        suite_digest=suite.digest,
+        tier=suite.tier,
+        pool=admitted.pool,
+        model=wish.candidate.model,
+        candidate=wish.candidate,
+        source=wish.source,
+        use_cache=wish.use_cache,
+        ordinal=wish.ordinal,
+    )
+
+
+async def handle_event(services: Services, event: EventRow) -> None:
+    """Turn a webhook's event into runs; what is wrong with it is told to the pull request.
+
+    While GitHub or a service of ours is away the event stays claimed, and is handled again when its lease ran out.
+    """
+    try:
+        for wish in await events.submissions(services.github, services.config, services.store, event.payload):
+            await asyncio.to_thread(submit, services, wish)
+    except EventIgnored as reason:
+        await _finish_event(services, event, "done", str(reason))
+    except BadInput as error:
+        await events.refuse(services.github, event.payload, str(error))
+        await _finish_event(services, event, "refused", str(error))
+    except ServiceDown as error:
+        if event.attempts >= EVENT_ATTEMPTS:
+            await _finish_event(services, event, "failed", str(error))
+        log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
+    except EvalwindowError as error:
+        log.error("event %s: %s", event.id, error)
+        await _finish_event(services, event, "failed", str(error))
+    else:
+        await _finish_event(services, event, "done", None)
+
+
+async def _finish_event(services: Services, event: EventRow, state: str, why: str | None) -> None:
+    await asyncio.to_thread(services.store.finish_event, event.id, state, why)
+
+
+async def run_shard(services: Services, shard_id: str) -> None:
+    """Claim a shard and evaluate it; whoever finishes a run's last shard concludes the run."""
+    settings = services.settings
+    claimed = await outlasting(lambda: services.store.claim(shard_id, services.worker, settings.lease_s))
+    if claimed is None:  # done, cancelled, or somebody else's: the message was only a hint
+        return
+    async with services.leases.hold(claimed.id, claimed.token) as lease:
+        await _hold(services, claimed, lease)
+
+
+async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
+    """Work until done, or until the lease ends."""
+    work = asyncio.create_task(_work(services, claimed))
+    ended = asyncio.create_task(lease.ended.wait())
+    await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+    ended.cancel()
+    if not work.done():
+        log.info("shard %s: lease %s, stopped", claimed.id, lease.why)
+        work.cancel()
+    await asyncio.gather(work, ended, return_exceptions=True)
+    if not work.cancelled():
+        work.result()
+
+
+async def _work(services: Services, claimed: ClaimedShard) -> None:
+    store = services.store
+    try:
+        await _evaluate(services, claimed)
+    except Interrupted:
+        await outlasting(lambda: store.release(claimed.id, claimed.token))
+    except EngineUnavailable as error:
+        log.warning("shard %s: %s", claimed.id, error)
+        await _give_up(services, claimed, str(error))
+    except Exception as error:  # one shard's defect must not take the consumer down; the row keeps the reason
+        log.exception("shard %s failed", claimed.id)
+        await _give_up(services, claimed, f"{type(error).__name__}: {error}")
+    else:
+        if await outlasting(lambda: store.finish(claimed.id, claimed.token)):
+            await conclude(services, claimed.run_id)
+
+
+async def _give_up(services: Services, claimed: ClaimedShard, reason: str) -> None:
+    """Hand the shard back for another attempt, or fail it when it had its share of them."""
+    store = services.store
+    if claimed.attempts < services.settings.max_attempts:
+        await outlasting(lambda: store.release(claimed.id, claimed.token, reason))
+    elif await outlasting(lambda: store.fail_shard(claimed.id, claimed.token, reason)):
+        await conclude(services, claimed.run_id)
+
+
+async def _evaluate(services: Services, claimed: ClaimedShard) -> None:
+    """Every sample of the shard that has no result yet; on smoke also the tripwire's further calls."""
+    store = services.store
+    run = await outlasting(lambda: store.run(claimed.run_id))
+    suite = await outlasting(lambda: store.suite(run.suite_digest))
+    recorder = Recorder(store, run_id=run.id, shard_id=claimed.id, token=claimed.token)
+    evaluator = Evaluator(
+        suite=suite,
+        candidate=run.candidate,
+        engine_of=services.engine_of,
+        cache=recorder if run.use_cache else None,
+        slots=Slots(services.slots(run.pool, run.tier), services.stopping),
+    )
+    info = await evaluator.info()
+    await outlasting(lambda: store.note_engine(run.id, info))
+    work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=info)
+    await work.run(claimed.sample_ids, done=await outlasting(lambda: store.done(run.id, claimed.sample_ids)))
+    if work.asks_again:
+        await work.reask(await outlasting(lambda: store.results(run.id)))
+
+
+async def conclude(services: Services, run_id: str) -> None:
+    """Summarise and judge a run whose shards are all final; the first to conclude wins, the others change nothing."""
+    await outlasting(lambda: _conclude(services, run_id))
+
+
+def _conclude(services: Services, run_id: str) -> None:
+    store = services.store
+    run = store.run(run_id)
+    if run.state.final:
+        return
+    suite, results = store.suite(run.suite_digest), store.results(run_id)
+    summary = summarise(suite, results, wall_s=_seconds_since(run.started_at or run.created_at))
+    row = store.baseline(suite.name, run.source.branch or DEFAULT_BRANCH)
+    baseline = comparable_results(store, suite, row.run_id) if row else None
+    verdict = judge(suite, results, baseline, baseline_run=row.run_id if row else None)
+    store.conclude(run_id, summary, verdict, channels_of(run.source))
+
+
+def channels_of(source: Source) -> tuple[str, ...]:
+    """Who is told: always the page; a check where there is a commit, a comment where there is a pull request."""
+    channels = ["page"]
+    if source.repo and source.head_sha:
+        channels.append("check")
+    if source.repo and source.pull_request:
+        channels.append("comment")
+    return tuple(channels)
+
+
+async def publish(services: Services, delivery: DeliveryRow) -> None:
+    """Tell one channel about a run; a failure is tried again later with growing pauses, for about a day."""
+    store = services.store
+    try:
+        external_id = await github_publish.publish(services, delivery)
+    except EvalwindowError as error:
+        retry_at = _retry_at(delivery.attempts, at_least_s=getattr(error, "retry_after", None) or 0.0)
+        await asyncio.to_thread(store.delivery_failed, delivery.run_id, delivery.channel, str(error), retry_at)
+        log.warning(
+            "run %s not told to %s (attempt %d): %s", delivery.run_id, delivery.channel, delivery.attempts, error
+        )
+    else:
+        await asyncio.to_thread(store.sent, delivery.run_id, delivery.channel, external_id)
+
+
+def _retry_at(attempts: int, *, at_least_s: float) -> dt.datetime | None:
+    """When to try again; None after the last attempt."""
+    if attempts >= PUBLISH_ATTEMPTS:
+        return None
+    pause = max(at_least_s, min(FIRST_PAUSE_S * 4 ** (attempts - 1), LONGEST_PAUSE_S))
+    return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=pause)
+
+
+def _seconds_since(moment: dt.datetime) -> float:
+    return (dt.datetime.now(dt.UTC) - moment).total_seconds()

@@ -1,0 +1,99 @@
+"""Settings -> everything wired. The only place that knows all adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass, field
+from functools import partial
+
+from evalwindow.config import Config, ReplayModel, WarmModel
+from evalwindow.config_file import read_config
+from evalwindow.engines.base import Engine
+from evalwindow.engines.openai import OpenAIEngine
+from evalwindow.engines.replay import ReplayEngine
+from evalwindow.engines.vllm import VllmEngine
+from evalwindow.errors import EngineRefused
+from evalwindow.github.client import GitHub
+from evalwindow.leases import Leases
+from evalwindow.library import SuiteLibrary
+from evalwindow.model import Tier
+from evalwindow.queue import Queue
+from evalwindow.settings import Settings
+from evalwindow.store import Store
+from evalwindow.tokens import PromptCounter
+
+
+@dataclass(kw_only=True)
+class Services:
+    """What a process of evalwindow works with. Build one a process; close it at the end."""
+
+    settings: Settings
+    config: Config
+    store: Store
+    queue: Queue
+    library: SuiteLibrary
+    github: GitHub | None
+    leases: Leases
+    worker: str  # names this process in leases
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set: hand shards back between prompts
+    _engines: dict[str, Engine] = field(default_factory=dict)
+    _counters: dict[str, PromptCounter | None] = field(default_factory=dict)
+    _slots: dict[tuple[str, Tier], asyncio.Semaphore] = field(default_factory=dict)
+
+    def engine_of(self, model: str) -> Engine:
+        """The engine behind a model's name: one for a pool, one for each other model, made at first use."""
+        if model not in self.config.models:
+            raise EngineRefused(f"model {model!r} is not in this worker's {self.settings.config}")
+        chosen = self.config.models[model]
+        name = f"pool {chosen.pool}" if isinstance(chosen, WarmModel) else f"model {model}"
+        if name not in self._engines:
+            self._engines[name] = _engine(self, model)
+        return self._engines[name]
+
+    def counter_of(self, pool: str) -> PromptCounter | None:
+        if pool not in self._counters:
+            chosen = self.config.pools.get(pool)
+            self._counters[pool] = PromptCounter.of(chosen.model) if chosen else None
+        return self._counters[pool]
+
+    def slots(self, pool: str, tier: Tier) -> asyncio.Semaphore:
+        """The lane's slots of one engine, shared by all shards of this process."""
+        if (pool, tier) not in self._slots:
+            self._slots[pool, tier] = asyncio.Semaphore(self.config.lanes.of(tier).slots)
+        return self._slots[pool, tier]
+
+    async def aclose(self) -> None:
+        await self.leases.aclose()
+        for engine in self._engines.values():
+            await engine.aclose()
+        if self.github is not None:
+            await self.github.aclose()
+        self.store.close()
+
+
+def build(settings: Settings, *, config: Config | None = None) -> Services:
+    """Services for this process; raises ConfigInvalid or ServiceDown with what to do."""
+    config = config or read_config(settings.config)
+    store = Store(settings.database_url)
+    return Services(
+        settings=settings,
+        config=config,
+        store=store,
+        queue=Queue(settings.redis_url),
+        library=SuiteLibrary(config.suites, config.limits),
+        github=GitHub.from_settings(settings),
+        leases=Leases(partial(store.renew, lease_s=settings.lease_s), lease_s=settings.lease_s),
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def _engine(services: Services, model: str) -> Engine:
+    chosen, config, settings = services.config.models[model], services.config, services.settings
+    if isinstance(chosen, WarmModel):
+        artifact = services.store.artifact
+        return VllmEngine(home=settings.home, pool=chosen.pool, config=config, artifact=artifact)
+    if isinstance(chosen, ReplayModel):
+        return ReplayEngine.load(chosen.outputs)
+    return OpenAIEngine(config=config, environ=os.environ)
