@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from evalwindow.cache import cache_key
 from evalwindow.engines.base import Engine
-from evalwindow.errors import EngineRefused, EngineUnavailable
+from evalwindow.engines.retry import Backoff, patiently
+from evalwindow.errors import EngineRefused
 from evalwindow.model import (
     Candidate,
     Completion,
@@ -25,10 +25,6 @@ from evalwindow.model import (
 )
 from evalwindow.scorers.run import score_all
 from evalwindow.suites import Suite
-
-UNAVAILABLE_TRIES = 8  # of one prompt, while the engine is away; then the shard is given back
-LONGEST_PAUSE_S = 10.0
-T = TypeVar("T")
 
 
 class Cache(Protocol):
@@ -48,10 +44,14 @@ class Evaluator:
     engine_of: Callable[[str], Engine]  # by model name; raises EngineRefused where this worker has none
     cache: Cache | None
     slots: AbstractAsyncContextManager[Any]  # the lane's: held while a prompt is in the engine
+    backoff: Backoff  # how long to wait for an engine that restarts
 
     async def info(self) -> EngineInfo:
         """What answers; waits for an engine that is away."""
-        return await _patiently(lambda: self.engine_of(self.candidate.model).info(self.candidate.model))
+        return await self.identity(self.candidate.model)
+
+    async def identity(self, model: str) -> EngineInfo:
+        return await patiently(lambda: self.engine_of(model).info(model), self.backoff)
 
     def request(self, sample: Sample, epoch: int) -> CompletionRequest:
         spec = self.suite.spec
@@ -102,7 +102,7 @@ class Evaluator:
             return _free(known[key])
         engine = self.engine_of(request.model)
         async with self.slots:
-            completion = await _patiently(lambda: engine.complete(request))
+            completion = await engine.complete(request)
         if self.cache is not None:
             await self.cache.put(key, completion)
         return completion
@@ -126,8 +126,7 @@ class _Judge:
         request = CompletionRequest(
             model=model, messages=messages, sampling=sampling, schema=schema, tier=evaluator.suite.tier
         )
-        info = await _patiently(lambda: evaluator.engine_of(model).info(model))
-        key = cache_key(info, request)
+        key = cache_key(await evaluator.identity(model), request)
         known = {} if evaluator.cache is None else await evaluator.cache.get([key])
         completion = await evaluator._complete(request, key=key, known=known)
         self._gpu_s += completion.usage.gpu_s
@@ -143,15 +142,3 @@ def _free(completion: Completion) -> Completion:
     """A cached answer costs no GPU, no money and no time."""
     usage = replace(completion.usage, queue_s=0.0, engine_s=0.0, gpu_s=0.0, cost=0.0)
     return replace(completion, usage=usage, cached=True)
-
-
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Wait out an engine that is restarting; EngineUnavailable when it stays away (about a minute)."""
-    pause = 0.5
-    for _ in range(UNAVAILABLE_TRIES - 1):
-        try:
-            return await call()
-        except EngineUnavailable:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
-    return await call()

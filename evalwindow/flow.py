@@ -151,6 +151,7 @@ async def _evaluate(services: Services, claimed: ClaimedShard) -> None:
         engine_of=services.engine_of,
         cache=recorder if run.use_cache else None,
         slots=Slots(services.slots(run.pool, run.tier), services.stopping),
+        backoff=services.backoff,
     )
     info = await evaluator.info()
     await outlasting(lambda: store.note_engine(run.id, info))

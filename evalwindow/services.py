@@ -13,6 +13,7 @@ from evalwindow.config_file import read_config
 from evalwindow.engines.base import Engine
 from evalwindow.engines.openai import OpenAIEngine
 from evalwindow.engines.replay import ReplayEngine
+from evalwindow.engines.retry import Backoff
 from evalwindow.engines.vllm import VllmEngine
 from evalwindow.errors import EngineRefused
 from evalwindow.github.client import GitHub
@@ -64,6 +65,11 @@ class Services:
             self._slots[pool, tier] = asyncio.Semaphore(self.config.lanes.of(tier).slots)
         return self._slots[pool, tier]
 
+    @property
+    def backoff(self) -> Backoff:
+        """How long a prompt waits for an engine that restarts."""
+        return Backoff(base_s=0.1, cap_s=2.0, patience_s=self.settings.engine_patience_s)
+
     async def aclose(self) -> None:
         await self.leases.aclose()
         for engine in self._engines.values():
@@ -93,7 +99,9 @@ def _engine(services: Services, model: str) -> Engine:
     chosen, config, settings = services.config.models[model], services.config, services.settings
     if isinstance(chosen, WarmModel):
         artifact = services.store.artifact
-        return VllmEngine(home=settings.home, pool=chosen.pool, config=config, artifact=artifact)
+        return VllmEngine(
+            home=settings.home, pool=chosen.pool, config=config, artifact=artifact, backoff=services.backoff
+        )
     if isinstance(chosen, ReplayModel):
         return ReplayEngine.load(chosen.outputs)
     return OpenAIEngine(config=config, environ=os.environ)
