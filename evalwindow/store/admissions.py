@@ -103,6 +103,5 @@ def _supersede(connection: Connection, new: NewRun) -> None:
         return
     older = select(run.c.id).where(_other_commits(new), run.c.state.in_(OPEN)).order_by(run.c.id)
     run_ids = list(connection.scalars(older.with_for_update(key_share=True)))
-    reason = f"superseded by commit {new.source.head_sha}"
-    for ended in end_runs(connection, run_ids, state=RunState.SUPERSEDED, reason=reason):
-        queue_known(connection, [ended], "check")
+    reason = {"error": f"superseded by commit {new.source.head_sha}"}
+    queue_known(connection, end_runs(connection, run_ids, state=RunState.SUPERSEDED, values=reason), "check")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 
 from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from evalwindow.content import digest_of
 from evalwindow.errors import NotFound
 from evalwindow.store.database import Database
 from evalwindow.store.tables import artifact, artifact_file
@@ -32,13 +32,3 @@ class Artifacts(Database):
             if connection.execute(select(artifact.c.digest).where(artifact.c.digest == digest)).first() is None:
                 raise NotFound(kind="artifact", name=digest)
             return {row.path: row.content for row in connection.execute(files)}
-
-
-def digest_of(files: Mapping[str, bytes]) -> str:
-    """SHA-256, hex, over the sorted paths and contents, each preceded by its length."""
-    total = hashlib.sha256()
-    for path, content in sorted(files.items()):
-        for part in (path.encode(), content):
-            total.update(len(part).to_bytes(8, "big"))
-            total.update(part)
-    return total.hexdigest()

@@ -19,22 +19,18 @@ UNFINISHED = (ShardState.PENDING, ShardState.DISPATCHED, ShardState.RUNNING)
 
 class Endings(Database):
     def conclude(self, run_id: str, summary: Summary, verdict: Verdict, channels: Iterable[str] = ()) -> bool:
-        """Write a running run's verdict and queue its deliveries; False when somebody else ended it before."""
-        verdict_values = {
-            "summary": to_document(summary),
-            "verdict": to_document(verdict),
-            "answer": verdict.answer,
-        }
-        return self._end_run(run_id, RunState.CONCLUDED, channels, values=verdict_values, states=[RunState.RUNNING])
+        """Write an open run's verdict and queue its deliveries; False when somebody else ended it before."""
+        values = {"summary": to_document(summary), "verdict": to_document(verdict), "answer": verdict.answer}
+        return self._end_run(run_id, RunState.CONCLUDED, channels, values=values)
 
     def fail_run(self, run_id: str, reason: str, channels: Iterable[str] = ()) -> bool:
         """End an open run that can't be concluded; False when it was final already."""
-        return self._end_run(run_id, RunState.FAILED, channels, values={"error": reason}, states=OPEN)
+        return self._end_run(run_id, RunState.FAILED, channels, values={"error": reason})
 
     def cancel_run(self, run_id: str, reason: str) -> bool:
         """End an open run that nobody wants any more; its holders learn it when they renew their leases."""
         with self._transaction() as connection:
-            ended = end_runs(connection, [run_id], state=RunState.CANCELLED, reason=reason)
+            ended = end_runs(connection, [run_id], state=RunState.CANCELLED, values={"error": reason})
             queue_known(connection, ended, "check")
         return bool(ended)
 
@@ -46,38 +42,19 @@ class Endings(Database):
         with self._transaction() as connection:
             return list(connection.scalars(stuck))
 
-    def _end_run(
-        self,
-        run_id: str,
-        state: RunState,
-        channels: Iterable[str],
-        *,
-        values: dict[str, Any],
-        states: Sequence[RunState],
-    ) -> bool:
+    def _end_run(self, run_id: str, state: RunState, channels: Iterable[str], *, values: dict[str, Any]) -> bool:
         with self._transaction() as connection:
-            ended = _end_where(connection, [run_id], state=state, values=values, states=states)
+            ended = end_runs(connection, [run_id], state=state, values=values)
             if ended:
                 queue_deliveries(connection, run_id, channels)
         return bool(ended)
 
 
-def end_runs(connection: Connection, run_ids: Sequence[str], *, state: RunState, reason: str) -> list[str]:
-    """End those of the runs that are open, and cancel their shards; the ids of the ended ones."""
-    return _end_where(connection, run_ids, state=state, values={"error": reason}, states=OPEN)
-
-
-def _end_where(
-    connection: Connection,
-    run_ids: Sequence[str],
-    *,
-    state: RunState,
-    values: dict[str, Any],
-    states: Sequence[RunState],
-) -> list[str]:
+def end_runs(connection: Connection, run_ids: Sequence[str], *, state: RunState, values: dict[str, Any]) -> list[str]:
+    """End those of the runs that are open, and cancel what is left of their shards; the ids of the ended ones."""
     statement = (
         update(run)
-        .where(run.c.id.in_(run_ids), run.c.state.in_(states))
+        .where(run.c.id.in_(run_ids), run.c.state.in_(OPEN))
         .values(state=state, concluded_at=func.now(), **values)
         .returning(run.c.id)
     )

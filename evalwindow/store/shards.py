@@ -88,13 +88,13 @@ class Shards(Database):
     def release(self, shard_id: str, token: int, reason: str | None = None) -> None:
         """Hand a held shard back unfinished. An old token changes nothing.
 
-        Without a reason the attempt is not counted (the process is stopping); with one it is, and the reason is kept.
+        With a reason the attempt failed: it counts, and the reason is kept. Without one, the holder only stops.
         """
-        attempts = shard.c.attempts - 1 if reason is None else shard.c.attempts
+        counted = shard.c.attempts if reason else shard.c.attempts - 1
         statement = (
             update(shard)
             .where(shard.c.id == shard_id, shard.c.state == ShardState.RUNNING, shard.c.token == token)
-            .values(state=ShardState.PENDING, attempts=attempts, lease_until=null(), error=reason)
+            .values(state=ShardState.PENDING, attempts=counted, lease_until=null(), error=reason)
         )
         with self._transaction() as connection:
             connection.execute(statement)

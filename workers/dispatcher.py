@@ -1,0 +1,159 @@
+"""The dispatcher: `python -m workers.dispatcher`. What keeps every run moving, whoever dies. Several may run at once.
+
+events      webhook deliveries that nobody has handled yet
+dispatch    pending shards -> their queues, in fair order between teams
+upkeep      leases that ran out, messages that got lost, runs that nobody concluded
+deliveries  checks, comments and pages that are due
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import signal
+from collections import Counter
+
+from evalwindow import flow
+from evalwindow.config import Lane
+from evalwindow.errors import EvalwindowError
+from evalwindow.services import Services, build
+from evalwindow.settings import read_settings
+from evalwindow.store.rows import Backlog, DeliveryRow, EventRow
+from workers.chores import Crew, Round, finish, keep
+
+log = logging.getLogger("workers.dispatcher")
+
+AT_ONCE = 8  # events, and deliveries, that wait for GitHub at the same time
+LEASE_S = 60.0  # of an event or a delivery
+LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it meanwhile
+GRACE_S = 10.0  # at the end, for what is being handled
+ENGINE_SEEN_S = 60.0  # an engine silent for longer takes no work
+RETRY_S = 60.0  # after a defect in a delivery
+
+
+class Dispatcher:
+    """The dispatcher's chores over one process's services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._store = services, services.store
+        self._max_attempts = services.settings.max_attempts
+        self._stuck: Counter[str] = Counter()  # run id -> times that it could not be concluded
+
+    async def run(self) -> None:
+        """Until services.stopping is set; what is being done then gets a grace."""
+        events, deliveries = self._events(), self._deliveries()
+        chores = [
+            asyncio.create_task(self._keep("events", events.round)),
+            asyncio.create_task(self._keep("deliveries", deliveries.round)),
+            asyncio.create_task(self._keep("dispatch", self.dispatch)),
+            asyncio.create_task(self._keep("upkeep", self.upkeep)),
+        ]
+        await self._services.stopping.wait()
+        await finish(chores, GRACE_S)
+        await asyncio.gather(events.finish(GRACE_S), deliveries.finish(GRACE_S))
+
+    async def _keep(self, name: str, work: Round) -> None:
+        await keep(name, work, poll_s=self._services.settings.poll_s, stopping=self._services.stopping)
+
+    async def dispatch(self) -> bool:
+        """Top every queue up."""
+        return await asyncio.to_thread(self._dispatch)
+
+    async def upkeep(self) -> bool:
+        """Put right what died; conclude what nobody concluded."""
+        settings = self._services.settings
+        reaped = await asyncio.to_thread(self._store.reap, settings.lease_s, settings.max_attempts)
+        if reaped.retried or reaped.failed or reaped.republished:
+            log.warning("reaped: %s", reaped)
+        for run_id in await asyncio.to_thread(self._store.stuck_runs):
+            await self._conclude(run_id)
+        return False
+
+    async def _conclude(self, run_id: str) -> None:
+        """A run that can't be concluded for a defect fails with its reason, once it had its share of attempts."""
+        try:
+            await flow.conclude(self._services, run_id)
+        except Exception as error:
+            log.exception("run %s can't be concluded", run_id)
+            self._stuck[run_id] += 1
+            if self._stuck[run_id] >= self._max_attempts:
+                channels = flow.channels_of((await asyncio.to_thread(self._store.run, run_id)).source)
+                await asyncio.to_thread(self._store.fail_run, run_id, repr(error), channels)
+
+    def _dispatch(self) -> bool:
+        for backlog in self._store.backlog():
+            if backlog.pending and not self._top_up(backlog):
+                break
+        return False
+
+    def _top_up(self, backlog: Backlog) -> bool:
+        """Send what there is room for; False when the broker is away: what was not sent is pending again."""
+        shard_ids = self._store.top_up(backlog.pool, backlog.tier, self._room(backlog))
+        for sent, shard_id in enumerate(shard_ids):
+            if not self._services.queue.send_shard(shard_id, backlog.pool, backlog.tier):
+                self._store.undispatch(shard_ids[sent:])
+                return False
+        return True
+
+    def _room(self, backlog: Backlog) -> int:
+        """As many shards wait in a queue as can be worked on: nobody runs dry between two rounds."""
+        lane: Lane = self._services.config.lanes.of(backlog.tier)
+        engines = self._store.engines(backlog.pool, seen_within_s=ENGINE_SEEN_S)
+        slots = lane.consumers * max(1, len(engines))
+        return 2 * slots - backlog.dispatched - backlog.running
+
+    def _events(self) -> Crew[EventRow]:
+        return Crew(
+            claim=lambda: self._store.claim_event(None, LEASE_S),
+            handle=lambda event: flow.handle_event(self._services, event),
+            defect=self._event_defect,
+            size=AT_ONCE,
+            limit_s=LIMIT_S,
+        )
+
+    def _event_defect(self, event: EventRow, error: Exception) -> None:
+        """Left to its lease for another attempt, until it had its share of them."""
+        if event.attempts >= self._max_attempts:
+            self._store.finish_event(event.id, "failed", repr(error))
+
+    def _deliveries(self) -> Crew[DeliveryRow]:
+        return Crew(
+            claim=lambda: self._store.claim_delivery(LEASE_S),
+            handle=lambda delivery: flow.publish(self._services, delivery),
+            defect=self._delivery_defect,
+            size=AT_ONCE,
+            limit_s=LIMIT_S,
+        )
+
+    def _delivery_defect(self, delivery: DeliveryRow, error: Exception) -> None:
+        again = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=RETRY_S)
+        retry_at = again if delivery.attempts < self._max_attempts else None
+        self._store.delivery_failed(delivery.run_id, delivery.channel, repr(error), retry_at)
+
+
+async def serve() -> None:
+    """Dispatch until SIGTERM or SIGINT."""
+    settings = read_settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    services = build(settings)
+    try:
+        services.store.check()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, services.stopping.set)
+        log.info("dispatching")
+        await Dispatcher(services).run()
+    finally:
+        await services.aclose()
+
+
+def main() -> None:
+    try:
+        asyncio.run(serve())
+    except EvalwindowError as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
