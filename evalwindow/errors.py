@@ -14,6 +14,9 @@
     ├── NotFound                 HTTP 404
     ├── Conflict                 a compare-and-set lost: HTTP 409
     ├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
+    │   └── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
+    ├── GitHubRefused            GitHub says that this request can never work
+    ├── EventIgnored             a webhook event that asks for nothing; the message is kept with it
     ├── EngineRefused            the engine answered that this request can never work
     └── EngineUnavailable        the engine is away, draining or overloaded: try again
 """
@@ -95,6 +98,26 @@ class Conflict(EvalwindowError):
 
 class ServiceDown(EvalwindowError):
     """{service} at {host} can't be reached ({reason}); {advice}"""
+
+
+class GitHubUnavailable(ServiceDown):
+    """GitHub can't answer now."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds that GitHub asks for, if it does
+
+
+class GitHubRefused(EvalwindowError):
+    """GitHub refused the request."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status  # of HTTP
+
+
+class EventIgnored(EvalwindowError):
+    """The event asks for nothing."""
 
 
 class EngineRefused(EvalwindowError):

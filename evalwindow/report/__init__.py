@@ -1,0 +1,1 @@
+"""A run's rows -> what people read: check run, comment, page, JSON."""

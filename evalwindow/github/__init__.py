@@ -1,0 +1,1 @@
+"""GitHub: events in, check runs and comments out."""

@@ -1,0 +1,78 @@
+"""Tell one channel about a run. What is told follows from the rows alone, so telling it twice changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from evalwindow.errors import BadInput
+from evalwindow.github.checks import put_check
+from evalwindow.github.comments import put_comment
+from evalwindow.report.checkrun import check_run, commit_status
+from evalwindow.report.comment import MARKER, comment
+from evalwindow.report.files import report_folder, write_report
+from evalwindow.report.gather import gather
+from evalwindow.report.view import RunView
+from evalwindow.store import Store
+from evalwindow.store.rows import DeliveryRow, RunRow
+
+if TYPE_CHECKING:  # it builds the client; only its type is needed here
+    from evalwindow.services import Services
+
+
+MOST_RUNS = 50  # of a pull request that a comment looks back at
+
+
+async def publish(services: Services, delivery: DeliveryRow) -> str | None:
+    """Id of what now stands there (check, comment or page); raises GitHubUnavailable, GitHubRefused, BadInput."""
+    channels = {"check": _check, "comment": _comment, "page": _page}
+    if delivery.channel not in channels:
+        raise BadInput(f"channel {delivery.channel!r}: use one of {', '.join(sorted(channels))}")
+    return await channels[delivery.channel](services, delivery)
+
+
+async def _check(services: Services, delivery: DeliveryRow) -> str | None:
+    view = await asyncio.to_thread(_view, services, delivery.run_id)
+    source = view.run.source
+    if services.github is None or source.repo is None or source.head_sha is None:
+        return None
+    async with services.github.open(source.repo) as repo:
+        return await put_check(
+            repo, source.head_sha, check_run(view), status=commit_status(view), known_id=delivery.external_id
+        )
+
+
+async def _comment(services: Services, delivery: DeliveryRow) -> str | None:
+    run = await asyncio.to_thread(services.store.run, delivery.run_id)
+    repo_name, number = run.source.repo, run.source.pull_request
+    if services.github is None or repo_name is None or number is None:
+        return None
+    views, known_id = await asyncio.to_thread(_newest_views, services, run)
+    async with services.github.open(repo_name) as repo:
+        return await put_comment(repo, number, comment(views), marker=MARKER, known_id=known_id)
+
+
+async def _page(services: Services, delivery: DeliveryRow) -> str:
+    view = await asyncio.to_thread(_view, services, delivery.run_id)
+    path = await asyncio.to_thread(write_report, view, report_folder(services.settings.home))
+    return str(path)
+
+
+def _view(services: Services, run_id: str) -> RunView:
+    return gather(services.store, services.config, run_id, base_url=services.settings.base_url)
+
+
+def _newest_views(services: Services, run: RunRow) -> tuple[list[RunView], str | None]:
+    """The newest run of each suite at the pull request's newest commit, and the id of the comment if we know it."""
+    store = services.store
+    runs = store.runs(MOST_RUNS, repo=run.source.repo, pull_request=run.source.pull_request)
+    newest = max(runs, key=lambda run: (run.ordinal or 0, run.id))
+    suites = {run.suite: run for run in reversed(runs) if run.source.head_sha == newest.source.head_sha}
+    views = [_view(services, suites[name].id) for name in sorted(suites)]
+    return views, _known_comment(store, [run.id for run in runs])
+
+
+def _known_comment(store: Store, run_ids: list[str]) -> str | None:
+    deliveries = (delivery for run_id in run_ids for delivery in store.deliveries(run_id))
+    known = (delivery.external_id for delivery in deliveries if delivery.channel == "comment")
+    return next(filter(None, known), None)

@@ -1,0 +1,156 @@
+"""A run as JSON: the answer of the API and the file beside the HTML page. Keys are only ever added."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from evalwindow.model import (
+    Answer,
+    Candidate,
+    EngineInfo,
+    Message,
+    RunState,
+    SampleResult,
+    Source,
+    Summary,
+    Tier,
+    Verdict,
+)
+from evalwindow.report.cost import CostView
+from evalwindow.report.grade import Outcome
+from evalwindow.report.latency import LatencyView
+from evalwindow.report.view import Flip, RunView, SampleView
+from evalwindow.store.rows import RunRow
+
+FORMAT = 1
+
+
+class ReportModel(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ScoreDocument(ReportModel):
+    """One scorer's judgement; value is null where nothing could be scored."""
+
+    value: float | None
+    reason: str
+    answer: str | None
+
+
+class AnswerDocument(ReportModel):
+    """One epoch of one sample."""
+
+    epoch: int
+    reask: bool = Field(description="an extra call of the smoke tripwire, kept out of the metrics")
+    output: str | None = Field(description="null: the engine refused, see error")
+    error: str | None
+    finish_reason: str | None
+    cached: bool
+    latency_s: float
+    gpu_s: float
+    scores: dict[str, ScoreDocument]
+
+
+class SampleDocument(ReportModel):
+    """One sample with what was asked, expected and answered."""
+
+    id: str
+    slices: tuple[str, ...]
+    must_pass: bool
+    outcome: Outcome
+    flip: Flip = Field(description="down: right in the baseline, not here; up: the other way; empty: neither")
+    value: float | None = Field(description="the judged scorer, mean over epochs, 0..1")
+    baseline_value: float | None
+    prompt: tuple[Message, ...]
+    target: str
+    answers: tuple[AnswerDocument, ...]
+    baseline_answers: tuple[AnswerDocument, ...]
+
+
+class RunDocument(ReportModel):
+    """A run without its samples."""
+
+    format: int = Field(FORMAT, description="raised when a key changes its meaning")
+    id: str
+    key: str
+    team: str
+    suite: str
+    suite_digest: str
+    tier: Tier
+    pool: str
+    model: str
+    state: RunState
+    answer: Answer | None = Field(description="pass, fail or inconclusive; null while there is no verdict")
+    error: str | None
+    candidate: Candidate
+    source: Source
+    provenance: tuple[EngineInfo, ...] = Field(description="every engine that answered")
+    summary: Summary | None
+    verdict: Verdict | None
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    concluded_at: dt.datetime | None
+    url: str = Field(description="the page of the run")
+
+
+class ReportDocument(RunDocument):
+    """A run with its samples, cost and latency."""
+
+    cost: CostView
+    latency: LatencyView
+    samples: tuple[SampleDocument, ...]
+
+
+def run_document(run: RunRow, *, url: str) -> RunDocument:
+    return RunDocument(**_run_fields(run, url=url))
+
+
+def report_document(view: RunView) -> ReportDocument:
+    samples = tuple(map(sample_document, view.samples))
+    return ReportDocument(**_run_fields(view.run, url=view.url), cost=view.cost, latency=view.latency, samples=samples)
+
+
+def sample_document(sample: SampleView) -> SampleDocument:
+    return SampleDocument(
+        id=sample.id,
+        slices=sample.slices,
+        must_pass=sample.must_pass,
+        outcome=sample.outcome,
+        flip=sample.flip,
+        value=sample.value,
+        baseline_value=sample.baseline_value,
+        prompt=sample.prompt,
+        target=sample.target,
+        answers=_answers(sample.results),
+        baseline_answers=_answers(sample.baseline),
+    )
+
+
+def _run_fields(run: RunRow, *, url: str) -> dict[str, Any]:
+    names = set(RunDocument.model_fields) - {"format", "url"}
+    return {name: getattr(run, name) for name in names} | {"url": url}
+
+
+def _answers(results: tuple[SampleResult, ...]) -> tuple[AnswerDocument, ...]:
+    return tuple(map(_answer, results))
+
+
+def _answer(result: SampleResult) -> AnswerDocument:
+    completion = result.completion
+    return AnswerDocument(
+        epoch=result.epoch,
+        reask=result.reask,
+        output=completion.text if completion else None,
+        error=result.error,
+        finish_reason=completion.finish_reason if completion else None,
+        cached=completion.cached if completion else False,
+        latency_s=result.latency_s,
+        gpu_s=completion.usage.gpu_s if completion else 0.0,
+        scores={
+            name: ScoreDocument(value=score.value, reason=score.reason, answer=score.answer)
+            for name, score in result.scores.items()
+        },
+    )

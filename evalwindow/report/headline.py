@@ -1,0 +1,62 @@
+"""What happened to a run, in a word, a colour and a line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from evalwindow.model import Answer, RunState, Verdict
+from evalwindow.report.words import without_answer
+from evalwindow.store.rows import RunRow
+
+
+class Tone(StrEnum):
+    """How a headline looks: one of four colours."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNSURE = "unsure"
+    IDLE = "idle"
+
+
+def word_of(run: RunRow) -> str:
+    """The verdict, or the state while there is none."""
+    verdict = _concluded(run)
+    return _ANSWER_WORDS[verdict.answer] if verdict else _STATE_WORDS[run.state]
+
+
+def tone_of(run: RunRow) -> Tone:
+    verdict = _concluded(run)
+    if verdict:
+        return _ANSWER_TONES[verdict.answer]
+    return Tone.BAD if run.state is RunState.FAILED else Tone.IDLE
+
+
+def title_of(run: RunRow) -> str:
+    verdict = _concluded(run)
+    if verdict:
+        return without_answer(verdict.title)
+    return f"{_STATE_TITLES[run.state]}: {run.error}" if run.error else _STATE_TITLES[run.state]
+
+
+def _concluded(run: RunRow) -> Verdict | None:
+    return run.verdict if run.state is RunState.CONCLUDED else None
+
+
+_ANSWER_WORDS = {Answer.PASS: "Passed", Answer.FAIL: "Failed", Answer.INCONCLUSIVE: "Inconclusive"}
+_ANSWER_TONES = {Answer.PASS: Tone.GOOD, Answer.FAIL: Tone.BAD, Answer.INCONCLUSIVE: Tone.UNSURE}
+_STATE_WORDS = {
+    RunState.QUEUED: "Queued",
+    RunState.RUNNING: "Running",
+    RunState.CONCLUDED: "Concluded",
+    RunState.SUPERSEDED: "Superseded",
+    RunState.CANCELLED: "Cancelled",
+    RunState.FAILED: "Error",
+}
+_STATE_TITLES = {
+    RunState.QUEUED: "Waiting for a free slot on a warm engine",
+    RunState.RUNNING: "Prompts are being answered",
+    RunState.CONCLUDED: "Measured; no gate was asked for",
+    RunState.SUPERSEDED: "A newer commit of this pull request took its place",
+    RunState.CANCELLED: "Somebody cancelled it before it was done",
+    RunState.FAILED: "Not evaluated",
+}

@@ -1,0 +1,62 @@
+"""Baselines: what candidates are measured against."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from evalwindow.flow import DEFAULT_BRANCH
+from evalwindow.report.gather import run_url
+from evalwindow.services import Services
+from evalwindow.store.rows import BaselineRow
+from evalwindow.web.access import Team, WithServices
+from evalwindow.web.body import checked, read_json
+from evalwindow.web.documents import BaselineDocument, BaselineList, Promotion
+from evalwindow.web.problems import Problem
+from evalwindow.web.runs import own_run
+
+router = APIRouter(
+    prefix="/v1/baselines",
+    tags=["baselines"],
+    responses={status: {"model": Problem} for status in (401, 404, 409, 422, 503)},
+)
+_BODY_SCHEMA: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": Promotion.model_json_schema()}}}
+}
+
+
+async def _promotion(request: Request) -> Promotion:
+    return checked(Promotion, await read_json(request))
+
+
+@router.get("", response_model=BaselineList)
+def baselines(team: Team, services: WithServices, retired: bool = False) -> BaselineList:
+    """The baseline of every suite and branch; with `retired` also those before them."""
+    rows = services.store.baselines(retired=retired)
+    return BaselineList(baselines=[_document(row, services) for row in rows])
+
+
+@router.post("", status_code=201, response_model=BaselineDocument, openapi_extra=_BODY_SCHEMA)
+def promote(
+    wish: Annotated[Promotion, Depends(_promotion)], team: Team, services: WithServices
+) -> BaselineDocument:
+    """Make one of the team's concluded runs the baseline. Promoting the active one again changes nothing."""
+    run = own_run(services, wish.run, team)
+    branch = wish.branch or run.source.branch or DEFAULT_BRANCH
+    who = f"{team}/{wish.by}" if wish.by else team
+    row = services.store.promote(run.suite, branch, run.id, who, wish.reason, wish.expected)
+    return _document(row, services)
+
+
+def _document(row: BaselineRow, services: Services) -> BaselineDocument:
+    return BaselineDocument(
+        suite=row.suite,
+        branch=row.branch,
+        run=row.run_id,
+        promoted_by=row.promoted_by,
+        reason=row.reason,
+        at=row.at,
+        retired_at=row.retired_at,
+        url=run_url(row.run_id, base_url=services.settings.base_url),
+    )

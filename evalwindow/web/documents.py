@@ -1,0 +1,85 @@
+"""What the API says of baselines, comparisons, suites, progress and adapters. Keys are only ever added."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pydantic import Field
+
+from evalwindow.document import Document
+from evalwindow.model import Tier, Verdict
+from evalwindow.report.document import ReportModel
+from evalwindow.web.bodies import Name
+
+ANY = "any"  # as Promotion.expected: whatever run is the baseline now
+
+
+class Promotion(Document):
+    """A wish to make a run the baseline of its suite."""
+
+    run: Name
+    reason: Name = Field(description="kept with the baseline, for whoever asks why")
+    branch: Name | None = Field(None, description="target branch; default: the run's own, else main")
+    by: Name | None = Field(None, description="who promotes; the team's name is always put before it")
+    expected: Name | None = Field(
+        ANY, description="the run that is believed to be the baseline; null: none; 409 when it is another one by now"
+    )
+
+
+class BaselineDocument(ReportModel):
+    """A run that somebody promoted."""
+
+    suite: str
+    branch: str
+    run: str
+    promoted_by: str
+    reason: str
+    at: dt.datetime
+    retired_at: dt.datetime | None
+    url: str = Field(description="the page of the run")
+
+
+class BaselineList(ReportModel):
+    baselines: list[BaselineDocument]
+
+
+class Comparison(ReportModel):
+    """Two runs through the gate of the first one's suite."""
+
+    suite: str
+    run: str
+    baseline: str
+    verdict: Verdict
+
+
+class SuiteDocument(ReportModel):
+    """A suite that can be run."""
+
+    name: str
+    tier: Tier
+    description: str
+    samples: int
+    digest: str
+
+
+class SuiteList(ReportModel):
+    suites: list[SuiteDocument]
+
+
+class Progress(ReportModel):
+    """How far a run is; both count answers (samples x epochs)."""
+
+    done: int
+    total: int
+
+
+class AdapterBody(Document):
+    """The files of a LoRA adapter, base64."""
+
+    name: Name = Field("uploaded", description="for people; the adapter is known by its digest")
+    files: dict[Name, str] = Field(description="file name -> base64 of its content")
+
+
+class AdapterDocument(ReportModel):
+    digest: str = Field(description="give it as candidate.adapter")
+    size: int = Field(description="bytes")

@@ -1,0 +1,64 @@
+"""Whether this process lives, and whether everything behind it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from evalwindow.errors import ServiceDown
+from evalwindow.services import Services
+from evalwindow.web.access import WithServices
+
+SEEN_WITHIN_S = 60.0  # an engine that was silent for longer is missing
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: str = "ok"
+
+
+class Readiness(BaseModel):
+    ready: bool
+    missing: dict[str, str] = Field(description="what is missing -> why, and what to do")
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """This process answers."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+def readyz(response: Response, services: WithServices) -> Readiness:
+    """PostgreSQL, Redis and an engine for each pool; 503 with what is missing."""
+    missing = {
+        name: reason
+        for name, check in (("postgresql", services.store.check), ("redis", services.queue.check))
+        if (reason := _reason(check)) is not None
+    }
+    if "postgresql" not in missing:
+        missing |= _missing_engines(services)
+    response.status_code = 503 if missing else 200
+    return Readiness(ready=not missing, missing=missing)
+
+
+def _reason(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except ServiceDown as error:
+        return str(error)
+    return None
+
+
+def _missing_engines(services: Services) -> dict[str, str]:
+    engines = services.store.engines(seen_within_s=SEEN_WITHIN_S)
+    ready = {engine.pool for engine in engines if engine.state == "ready"}
+    states = {engine.pool: engine.state for engine in engines}
+    return {
+        f"engine of pool {pool}": f"its engine is {states[pool]}" if pool in states else "no worker serves it"
+        for pool in services.config.pools
+        if pool not in ready
+    }

@@ -1,0 +1,83 @@
+"""Errors as HTTP answers: application/problem+json with what went wrong, never a stack trace."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from evalwindow.errors import (
+    BadInput,
+    Conflict,
+    EngineUnavailable,
+    EvalwindowError,
+    GitHubUnavailable,
+    NotFound,
+    Replayed,
+    ServiceDown,
+    TooLarge,
+    Unauthorized,
+)
+
+log = logging.getLogger(__name__)
+
+STATUSES: tuple[tuple[type[EvalwindowError], int], ...] = (  # the first that fits counts
+    (BadInput, 422),
+    (Unauthorized, 401),
+    (Replayed, 409),
+    (Conflict, 409),
+    (TooLarge, 413),
+    (NotFound, 404),
+    (GitHubUnavailable, 502),
+    (ServiceDown, 503),
+    (EngineUnavailable, 503),
+    (EvalwindowError, 500),
+)
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    error: str = Field(description="one sentence for a person")
+    kind: str = Field(description="name of the error, for a program")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app in this form."""
+    app.add_exception_handler(EvalwindowError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def problem(status: int, error: str, kind: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = Problem(error=error, kind=kind).model_dump()
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
+    status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
+    return problem(status, str(error), type(error).__name__, headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """What pydantic found in a query; bodies are read by `read_body`, which knows more."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return problem(422, f"{where}: {found['msg']}", "BadInput")
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), "HTTPError", dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(500, "internal error; the server's log says more", "InternalError")

@@ -1,0 +1,158 @@
+"""The run API, for CI jobs and programs."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from evalwindow import flow
+from evalwindow.admission import Submission
+from evalwindow.config import Config
+from evalwindow.errors import BadInput, Conflict, NotFound
+from evalwindow.model import RunState, Source, Tier
+from evalwindow.report.document import RunDocument, run_document, sample_document
+from evalwindow.report.gather import gather, run_url
+from evalwindow.services import Services
+from evalwindow.store.rows import RunRow
+from evalwindow.web.access import Team, WithServices
+from evalwindow.web.bodies import Accepted, RunBody, RunList, RunUrls, SampleList
+from evalwindow.web.body import checked, read_json
+from evalwindow.web.problems import Problem
+
+LONGEST_WAIT_S = 30.0
+PAUSE_S = 0.25
+MOST_RUNS = 200
+
+router = APIRouter(
+    prefix="/v1/runs", tags=["runs"], responses={status: {"model": Problem} for status in (401, 404, 422, 503)}
+)
+_BODY_SCHEMA: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": RunBody.model_json_schema()}}}
+}
+
+
+async def _run_body(request: Request) -> RunBody:
+    return checked(RunBody, await read_json(request))
+
+
+@router.post("", status_code=202, response_model=Accepted, openapi_extra=_BODY_SCHEMA)
+def submit(body: Annotated[RunBody, Depends(_run_body)], team: Team, services: WithServices) -> Accepted:
+    """Admit a run. It is queued when this answers; the same key gives the same run."""
+    submission = _submission(body, team=team, config=services.config)
+    run = flow.submit(services, submission)
+    if (run.suite, run.candidate, run.source) != (submission.suite, submission.candidate, submission.source):
+        raise Conflict(f"key {body.key!r} belongs to run {run.id}, which has another suite, candidate or source")
+    return Accepted(id=run.id, state=run.state, urls=_urls(run, services))
+
+
+@router.get("", response_model=RunList)
+def runs(
+    team: Team,
+    services: WithServices,
+    suite: str | None = None,
+    state: RunState | None = None,
+    tier: Tier | None = None,
+    repo: str | None = None,
+    pull_request: int | None = None,
+    branch: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_RUNS)] = 50,
+    before: str | None = None,
+) -> RunList:
+    """The team's newest runs."""
+    found = services.store.runs(
+        limit,
+        team=team,
+        suite=suite,
+        state=state,
+        tier=tier,
+        repo=repo,
+        pull_request=pull_request,
+        branch=branch,
+        before=before,
+    )
+    return RunList(runs=[_document(run, services) for run in found], next=found[-1].id if len(found) == limit else None)
+
+
+@router.get("/{run_id}", response_model=RunDocument)
+async def run(
+    run_id: str, team: Team, services: WithServices, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0
+) -> RunDocument:
+    """One run; with `wait` the answer comes when the run is final, after that many seconds at the latest."""
+    deadline = asyncio.get_running_loop().time() + wait
+    found = await asyncio.to_thread(own_run, services, run_id, team)
+    while not found.state.final and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(PAUSE_S)
+        found = await asyncio.to_thread(own_run, services, run_id, team)
+    return _document(found, services)
+
+
+@router.get("/{run_id}/samples", response_model=SampleList)
+def samples(
+    run_id: str,
+    team: Team,
+    services: WithServices,
+    failing: bool = False,
+    limit: Annotated[int, Query(ge=1, le=500)] = 500,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> SampleList:
+    """What was asked, expected and answered; what needs a look comes first."""
+    own_run(services, run_id, team)
+    view = gather(services.store, services.config, run_id, base_url=services.settings.base_url)
+    chosen = view.failing if failing else view.samples
+    return SampleList(samples=list(map(sample_document, chosen[offset : offset + limit])), total=len(chosen))
+
+
+@router.post("/{run_id}/cancel", response_model=RunDocument, responses={409: {"model": Problem}})
+def cancel(run_id: str, team: Team, services: WithServices) -> RunDocument:
+    """End a run that nobody wants any more."""
+    own_run(services, run_id, team)
+    if not services.store.cancel_run(run_id, f"cancelled by team {team}"):
+        raise Conflict(f"run {run_id} is {services.store.run(run_id).state} already")
+    return _document(services.store.run(run_id), services)
+
+
+def own_run(services: Services, run_id: str, team: str | None) -> RunRow:
+    """The run; NotFound also where it is another team's. `team` None may see all."""
+    run = services.store.run(run_id)
+    if team is not None and run.team != team:
+        raise NotFound(kind="run", name=run_id)
+    return run
+
+
+def _submission(body: RunBody, *, team: str, config: Config) -> Submission:
+    source = body.source.source()
+    _check_source(source, team=team, config=config)
+    return Submission(
+        key=f"api:{team}:{body.key or uuid.uuid4()}",
+        team=team,
+        suite=body.suite,
+        candidate=body.candidate.candidate(),
+        source=source,
+        use_cache=body.use_cache,
+    )
+
+
+def _check_source(source: Source, *, team: str, config: Config) -> None:
+    """A team speaks for its own repositories only: the verdict is written to the source's pull request."""
+    if source.repo is None:
+        if source.pull_request is not None or source.head_sha is not None:
+            raise BadInput("source.repo: is needed with pull_request or head_sha")
+        return
+    repos = config.teams[team].repos if team in config.teams else ()
+    if source.repo not in repos:
+        raise BadInput(
+            f"source.repo: {source.repo!r} is not a repository of team {team!r}; it has {', '.join(repos) or 'none'}"
+        )
+
+
+def _document(run: RunRow, services: Services) -> RunDocument:
+    return run_document(run, url=run_url(run, base_url=services.settings.base_url))
+
+
+def _urls(run: RunRow, services: Services) -> RunUrls:
+    base = services.settings.base_url
+    api = f"{base}/v1/runs/{run.id}"
+    return RunUrls(self=api, samples=f"{api}/samples", page=run_url(run, base_url=base))
