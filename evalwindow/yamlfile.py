@@ -16,6 +16,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from evalwindow.document import Document
 from evalwindow.errors import BadInput
 from evalwindow.faults import Fault, faults_of, key_path
+from evalwindow.plaintext import unkeepable
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 50_000  # after aliases are followed
@@ -160,7 +161,7 @@ class _Builder:
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
                 raise self._error(key_node, "a key must be plain text")
-            key, line = key_node.value, key_node.start_mark.line + 1
+            key, line = self._text(key_node), key_node.start_mark.line + 1
             if key in first:
                 raise self._error(key_node, f"key {key!r} is given twice; it is first on line {first[key]}")
             first[key] = self.lines[(*path, key)] = line
@@ -168,7 +169,7 @@ class _Builder:
         return data
 
     def _scalar(self, node: Node) -> Any:
-        value, kind = str(node.value), node.tag.rpartition(":")[2]
+        value, kind = self._text(node), node.tag.rpartition(":")[2]
         if kind == "null":
             return None
         if kind == "bool":
@@ -176,6 +177,12 @@ class _Builder:
         if kind in ("int", "float"):
             return self._number(node, value, kind)
         return value
+
+    def _text(self, node: Node) -> str:
+        what = unkeepable(node.value)
+        if what:
+            raise self._error(node, f"a text {what}")
+        return str(node.value)
 
     def _number(self, node: Node, value: str, kind: str) -> int | float:
         if len(value) > 300:

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Any
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_EDGES = " .,;:!?\"'`*“”‘’"
 _WORD = re.compile(r"\w+")
 
 
@@ -21,12 +22,12 @@ def collapse(text: str) -> str:
 
 
 def same_text_key(text: str) -> str:
-    """Equal for texts that a person would call the same: case, whitespace, punctuation and composition aside.
+    """Equal for texts that a person would call the same: case, whitespace, quotes and the final full stop aside.
 
-    A text of nothing but punctuation and symbols ("+", "?!") keeps them.
+    What stands inside stays: "1 + 1" is not "1 - 1". A text of nothing but punctuation keeps it.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return collapse(drop_punctuation(folded)) or collapse(folded)
+    folded = collapse(unicodedata.normalize("NFKC", text).casefold())
+    return folded.strip(_EDGES).strip() or folded
 
 
 def squad_tokens(text: str) -> list[str]:

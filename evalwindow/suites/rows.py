@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalwindow.errors import SuiteInvalid
+from evalwindow.plaintext import unkeepable
 
 MAX_LINE = 1_000_000  # bytes
 
@@ -95,7 +97,7 @@ def _no_constant(name: str) -> None:
 
 
 def _check_text(value: Any) -> None:
-    """No NUL (PostgreSQL can't keep it) and no half of a surrogate pair (UTF-8 can't say it), in keys and values."""
+    """Raises ValueError for a text, key or number that can't be kept."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_text(key)
@@ -103,14 +105,7 @@ def _check_text(value: Any) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_text(item)
-    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
+    elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number is too large")
-    elif isinstance(value, str):
-        _check_string(value)
-
-
-def _check_string(value: str) -> None:
-    if "\0" in value:
-        raise ValueError("a text holds the character NUL")
-    if any("\ud800" <= char <= "\udfff" for char in value):
-        raise ValueError("a text holds half of a surrogate pair, which is not UTF-8")
+    elif isinstance(value, str) and (what := unkeepable(value)):
+        raise ValueError(f"a text {what}")
