@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 
 from evalwindow import __version__
 from evalwindow.services import Services
-from evalwindow.web import health, pages, problems, runs, webhooks
+from evalwindow.web import baselines, compare, health, pages, problems, progress, runs, suites, webhooks
 from evalwindow.web.access import LoginNeeded
 from evalwindow.web.body import BodyLimit
 
@@ -26,7 +26,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(LoginNeeded, pages.to_login)
     app.add_middleware(BodyLimit, limit=services.config.limits.body_bytes)
     app.middleware("http")(_with_safe_headers)
-    for module in (webhooks, runs, pages, health):
+    for module in (webhooks, runs, progress, compare, baselines, suites, pages, health):
         app.include_router(module.router)
     return app
 

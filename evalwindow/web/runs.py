@@ -149,10 +149,10 @@ def _check_source(source: Source, *, team: str, config: Config) -> None:
 
 
 def _document(run: RunRow, services: Services) -> RunDocument:
-    return run_document(run, url=run_url(run, base_url=services.settings.base_url))
+    return run_document(run, url=run_url(run.id, base_url=services.settings.base_url))
 
 
 def _urls(run: RunRow, services: Services) -> RunUrls:
     base = services.settings.base_url
     api = f"{base}/v1/runs/{run.id}"
-    return RunUrls(self=api, samples=f"{api}/samples", page=run_url(run, base_url=base))
+    return RunUrls(self=api, samples=f"{api}/samples", page=run_url(run.id, base_url=base))
