@@ -1,0 +1,148 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evalwindow.config import ApiModel, Config, ReplayModel, WarmModel
+from evalwindow.config_file import read_config
+from evalwindow.errors import ConfigInvalid
+
+CONFIG: dict[str, Any] = {
+    "pools": {"warm": {"model": "models/base", "max_num_seqs": 64, "lora": {"max_adapters": 2}}},
+    "models": {"demo": {"engine": "vllm", "pool": "warm"}},
+}
+ADAPTED = {"engine": "vllm", "pool": "warm", "adapter": "adapters/good"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("suites", "models/base", "adapters/good"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / "adapters" / "good" / name).touch()
+    return tmp_path
+
+
+def read(folder: Path, **changes: Any) -> Config:
+    path = folder / "evalwindow.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, **changes}, sort_keys=False))
+    return read_config(path)
+
+
+def refusal(folder: Path, **changes: Any) -> str:
+    with pytest.raises(ConfigInvalid) as caught:
+        read(folder, **changes)
+    return str(caught.value).replace(str(folder) + "/", "")
+
+
+def test_paths_start_at_the_configs_own_folder(folder: Path) -> None:
+    config = read(folder, models={"demo": ADAPTED}, suites="suites")
+    assert config.suites == folder / "suites"
+    assert config.pools["warm"].model == str(folder / "models" / "base")
+    model = config.models["demo"]
+    assert isinstance(model, WarmModel)
+    assert model.adapter == folder / "adapters" / "good"
+
+
+def test_it_is_read_the_same_from_another_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = read(folder)
+    monkeypatch.chdir(folder)
+    assert read_config(Path("evalwindow.yaml")) == expected
+
+
+def test_a_hub_name_stays_as_it_is(folder: Path) -> None:
+    assert read(folder, pools={"warm": {"model": "org/model-8b"}}).pools["warm"].model == "org/model-8b"
+
+
+def test_models_behind_an_api_and_replays_need_no_pool(folder: Path) -> None:
+    (folder / "outputs.jsonl").touch()
+    models = {
+        "far": {"engine": "openai", "base_url": "https://api.example.com/v1", "model": "m"},
+        "old": {"engine": "replay", "outputs": "outputs.jsonl"},
+    }
+    config = read(folder, pools={}, models=models)
+    assert isinstance(config.models["far"], ApiModel)
+    assert isinstance(config.models["old"], ReplayModel)
+    assert config.models["old"].outputs == folder / "outputs.jsonl"
+
+
+def test_a_misspelt_key_is_named_with_line_and_nearest(folder: Path) -> None:
+    text = refusal(folder, models={"demo": {"engine": "vllm", "pol": "warm"}})
+    assert text.splitlines() == [
+        "evalwindow.yaml:8: models.demo: key 'pool' is missing",
+        "evalwindow.yaml:10: models.demo.pol: unknown key 'pol'; did you mean 'pool'?",
+    ]
+
+
+def test_an_unknown_engine_is_named(folder: Path) -> None:
+    text = refusal(folder, models={"demo": {"engine": "vlm", "pool": "warm"}})
+    assert text.endswith("models.demo: unknown engine 'vlm'; did you mean 'vllm'?")
+
+
+def test_an_unknown_pool_is_named_with_the_nearest(folder: Path) -> None:
+    text = refusal(folder, models={"demo": {"engine": "vllm", "pool": "worm"}})
+    assert text == "evalwindow.yaml:10: models.demo.pool: unknown pool 'worm'; did you mean 'warm'?"
+
+
+def test_lanes_that_need_more_than_the_engine_runs_are_refused_with_the_sum(folder: Path) -> None:
+    text = refusal(folder, lanes={"smoke": {"slots": 20}, "regression": {"slots": 50}})
+    assert text.startswith("evalwindow.yaml:4: pools.warm.max_num_seqs: ")
+    assert "lanes.smoke.slots 20 + lanes.regression.slots 50 = 70, more than max_num_seqs 64" in text
+    assert read(folder, lanes={"smoke": {"slots": 20}, "regression": {"slots": 44}})
+
+
+@pytest.mark.parametrize(
+    "changes, complaint",
+    [
+        ({"suites": "siutes"}, "suites: there is no folder"),
+        ({"pools": {"warm": {"model": "./models/none"}}}, "pools.warm.model: there is no folder './models/none'"),
+        ({"pools": {"warm": {"model": "a/b/c"}}}, "pools.warm.model: there is no folder 'a/b/c'"),
+        ({"pools": {"warm": {"model": "m"}, "api": {"model": "m"}}}, "pools.api: the name 'api' is kept"),
+        ({"pools": {"warm": {"model": "m"}, "a b": {"model": "m"}}}, "'a b' is no name"),
+        ({"pools": {"warm": {"model": "m"}}, "models": {"demo": ADAPTED}}, "pool 'warm' takes no adapters"),
+        ({"models": {}}, "models: no model is defined"),
+        (
+            {"models": {"demo": {**ADAPTED, "adapter": "adapters/none"}}},
+            "models.demo.adapter: there is no adapter_config",
+        ),
+        ({"models": {"demo": {"engine": "openai", "base_url": "api.com", "model": "m"}}}, "'api.com' is no URL"),
+        ({"models": {"demo": {"engine": "replay", "outputs": "none.jsonl"}}}, "models.demo.outputs: there is no file"),
+        ({"teams": {"a": {"repos": ["search"]}}}, "teams.a.repos[0]: 'search' is no repository; write owner/name"),
+        (
+            {"teams": {"a": {"repos": ["x/y"]}, "b": {"repos": ["X/Y"]}}},
+            "teams.b.repos[0]: 'X/Y' belongs to team 'a' already",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_named_by_its_key(folder: Path, changes: dict[str, Any], complaint: str) -> None:
+    assert complaint in refusal(folder, **changes)
+
+
+@pytest.mark.parametrize("adapter", ["../outside", "{absolute}"])
+def test_an_adapter_outside_of_the_folder_is_refused(folder: Path, tmp_path: Path, adapter: str) -> None:
+    inner = folder / "inner"
+    (inner / "suites").mkdir(parents=True)
+    outside = folder / "outside"
+    outside.mkdir()
+    model = {**ADAPTED, "adapter": adapter.replace("{absolute}", str(outside))}
+    pools = {"warm": {"model": "m", "lora": {}}}
+    assert "lies outside of" in refusal(inner, pools=pools, models={"demo": model})
+
+
+def test_an_adapter_that_is_a_link_to_elsewhere_is_refused(folder: Path) -> None:
+    inner = folder / "inner"
+    (inner / "suites").mkdir(parents=True)
+    (inner / "link").symlink_to(folder / "adapters" / "good")
+    pools = {"warm": {"model": "m", "lora": {}}}
+    assert "lies outside of" in refusal(inner, pools=pools, models={"demo": {**ADAPTED, "adapter": "link"}})
+
+
+def test_all_complaints_come_at_once(folder: Path) -> None:
+    lines = refusal(folder, suites="none", models={"demo": {"engine": "vllm", "pool": "worm"}}).splitlines()
+    assert len(lines) == 2
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"evalwindow\.yaml:1: can't be read: No such file"):
+        read_config(tmp_path / "evalwindow.yaml")
