@@ -82,10 +82,17 @@ def start_postgres(home: Path, *, durable: bool = True) -> Server:
         if not durable:
             command += ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
         shell = _start(command, stop_by="INT", log=folder / "log", lock=lock, user=_servant())
-    dsn = f"host='{socket_dir}' user=postgres dbname=postgres connect_timeout=2"
-    pid = _await(shell, name="PostgreSQL", log=folder / "log", ready=lambda: _has_database(dsn))
-    url = f"postgresql+psycopg://postgres@/evalwindow?host={quote(str(socket_dir), safe='/')}"
-    return Server(url=url, pid=pid, shell=shell)
+    pid = _await(shell, name="PostgreSQL", log=folder / "log", ready=lambda: _has_database(socket_dir))
+    return Server(url=_postgres_url(socket_dir), pid=pid, shell=shell)
+
+
+def running_postgres(home: Path) -> str | None:
+    """URL of the server that some process, say `evalwindow up`, runs on this home; None where none answers."""
+    folder = home.resolve() / "postgres"
+    if not folder.is_dir():
+        return None
+    socket_dir = _socket_dir(folder)
+    return _postgres_url(socket_dir) if _has_database(socket_dir) else None
 
 
 def start_redis(home: Path) -> Server:
@@ -196,18 +203,27 @@ def _servant() -> str | None:
 def _init_postgres(data: Path) -> None:
     """initdb; only the owner of the socket's folder gets in, so nobody is asked for a password."""
     user = _servant()
-    subprocess.run(
+    made = subprocess.run(
         [_postgres("initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"],
-        check=True,
         capture_output=True,
+        text=True,
         cwd=data.parent,
         user=user,
+        group=None if user is None else pwd.getpwnam(user).pw_gid,
         extra_groups=None if user is None else [],
     )
+    if made.returncode:
+        words = " ".join(made.stderr.split())
+        raise ServiceDown(service="embedded PostgreSQL", host=data, reason=words, advice="look at that folder")
 
 
-def _has_database(dsn: str) -> bool:
+def _postgres_url(socket_dir: Path) -> str:
+    return f"postgresql+psycopg://postgres@/evalwindow?host={quote(str(socket_dir), safe='/')}"
+
+
+def _has_database(socket_dir: Path) -> bool:
     """Whether the server answers and its database is there; makes it when it is not."""
+    dsn = f"host='{socket_dir}' user=postgres dbname=postgres connect_timeout=2"
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'evalwindow'").fetchone()
