@@ -43,6 +43,11 @@ class Lanes(Document):
 class Lora(Document):
     max_adapters: PositiveInt = Field(4, description="LoRA adapters resident at once")
     max_rank: PositiveInt = 16
+    modules: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        min_length=1,
+        description="modules that adapters may change; never lm_head: with it vLLM's prompt logprobs are wrong",
+    )
 
 
 class Canary(Document):

@@ -1,0 +1,210 @@
+"""Any OpenAI-compatible URL as an engine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+import openai
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletion
+
+from evalwindow.config import ApiModel, Config
+from evalwindow.engines.concurrency import AdaptiveLimit
+from evalwindow.engines.retry import Backoff, RetryLater, patiently
+from evalwindow.errors import ConfigInvalid, EngineRefused, EngineUnavailable
+from evalwindow.model import Completion, CompletionRequest, EngineInfo, Usage
+
+TOP_LOGPROBS = 20  # the most that the API gives
+PER_MILLION = 1e-6
+LONGEST_QUOTE = 300
+TRANSIENT = (408, 409, 425)
+
+
+class OpenAIEngine:
+    """Answers for the ApiModels of evalwindow.yaml; one client a model, made at its first prompt.
+
+    Throttling, faults and timeouts are tried again within `backoff`, honouring Retry-After; a model's concurrency
+    adapts to what its API bears. Keys come from `environ`: ConfigInvalid names a variable that is missing.
+    """
+
+    def __init__(self, *, config: Config, environ: Mapping[str, str], backoff: Backoff | None = None) -> None:
+        self._config, self._environ = config, environ
+        self._backoff = backoff or Backoff(base_s=0.5, cap_s=20.0, patience_s=90.0)
+        self._apis: dict[str, _Api] = {}
+
+    async def info(self, model: str) -> EngineInfo:
+        settings = self._settings(model)
+        return EngineInfo(
+            engine="openai",
+            version=importlib.metadata.version("openai"),
+            model_digest=settings.model,
+            max_model_len=settings.context,
+            details={"base_url": settings.base_url},
+        )
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        if request.adapter is not None:
+            raise EngineRefused(f"model {request.model!r} is behind an API, which takes no LoRA adapter")
+        api = self._api(request.model)
+        return await patiently(lambda: api.attempt(request), self._backoff)
+
+    async def aclose(self) -> None:
+        for api in self._apis.values():
+            await api.client.close()
+
+    def _api(self, model: str) -> _Api:
+        if model not in self._apis:
+            self._apis[model] = _Api(model, self._settings(model), environ=self._environ)
+        return self._apis[model]
+
+    def _settings(self, model: str) -> ApiModel:
+        settings = self._config.models.get(model)
+        if not isinstance(settings, ApiModel):
+            raise EngineRefused(f"model {model!r} is not an API model of evalwindow.yaml")
+        return settings
+
+
+class _Api:
+    """One model behind one URL."""
+
+    def __init__(self, name: str, settings: ApiModel, *, environ: Mapping[str, str]) -> None:
+        self.name, self.settings = name, settings
+        self.limit = AdaptiveLimit(settings.max_concurrency)
+        self.client = AsyncOpenAI(
+            base_url=settings.base_url,
+            api_key=_key(name, settings, environ=environ),
+            timeout=settings.timeout_s,
+            max_retries=0,  # retries are ours, so that the concurrency learns from each refusal
+        )
+
+    async def attempt(self, request: CompletionRequest) -> Completion:
+        body = choice_body(request) if request.choices else chat_body(request)
+        async with self.limit.slot() as ticket:
+            try:
+                answer = await self.client.chat.completions.create(model=self.settings.model, **body)
+            except openai.RateLimitError as error:
+                self.limit.throttled(ticket)
+                raise _later(self.name, error) from error
+            except openai.OpenAIError as error:
+                raise _failure(self.name, error) from error
+            self.limit.succeeded()
+        return self._completion(answer, request=request)
+
+    def _completion(self, answer: ChatCompletion, *, request: CompletionRequest) -> Completion:
+        if not answer.choices:  # some gateways answer 200 with an error in the body
+            raise EngineUnavailable(f"model {self.name!r}: the API answered without a choice")
+        if request.choices:
+            return _chosen(answer, request=request, usage=self._usage(answer))
+        choice = answer.choices[0]
+        text = choice.message.content or choice.message.refusal or ""
+        return Completion(text=text, finish_reason=choice.finish_reason, usage=self._usage(answer))
+
+    def _usage(self, answer: ChatCompletion) -> Usage:
+        used = answer.usage
+        if used is None:
+            return Usage()
+        details, settings = used.prompt_tokens_details, self.settings
+        cost = used.prompt_tokens * settings.price_input + used.completion_tokens * settings.price_output
+        return Usage(
+            prompt_tokens=used.prompt_tokens,
+            cached_tokens=(details.cached_tokens if details else None) or 0,
+            output_tokens=used.completion_tokens,
+            cost=cost * PER_MILLION,
+        )
+
+
+def chat_body(request: CompletionRequest) -> dict[str, Any]:
+    """The body of a chat completion, without the model."""
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "seed": sampling.seed,
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if request.schema is not None:
+        schema = {"name": "output", "schema": dict(request.schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
+
+
+def choice_body(request: CompletionRequest) -> dict[str, Any]:
+    """Asks for one token and its likeliest alternatives: all that a chat API tells of a choice's likelihood."""
+    return chat_body(request) | {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+
+
+def _chosen(answer: ChatCompletion, *, request: CompletionRequest, usage: Usage) -> Completion:
+    """Choices by the first token's alternatives. Raises EngineRefused for a choice that is not among them."""
+    logprobs = answer.choices[0].logprobs
+    first = logprobs.content[0].top_logprobs if logprobs and logprobs.content else []
+    likelihoods = [_likelihood(choice, {top.token: top.logprob for top in first}) for choice in request.choices]
+    for choice, likelihood in zip(request.choices, likelihoods, strict=True):
+        if likelihood is None:
+            raise EngineRefused(
+                f"model {request.model!r} told no log-probability of choice {choice!r}: an API tells those of the "
+                f"{TOP_LOGPROBS} likeliest first tokens; use letters as choices, or a warm model"
+            )
+    known = tuple(likelihood for likelihood in likelihoods if likelihood is not None)
+    best = request.choices[known.index(max(known))]
+    return Completion(text=best, choice_logprobs=known, choice_tokens=(1,) * len(known), usage=usage)
+
+
+def _likelihood(choice: str, alternatives: Mapping[str, float]) -> float | None:
+    """Log of the summed probability of the tokens that are this choice, with or without spaces around it."""
+    found = [logprob for token, logprob in alternatives.items() if token.strip() == choice.strip()]
+    if not found:
+        return None
+    top = max(found)
+    return top + math.log(math.fsum(math.exp(logprob - top) for logprob in found))
+
+
+def _key(name: str, settings: ApiModel, *, environ: Mapping[str, str]) -> str:
+    if settings.api_key_env is None:
+        return "none"  # the client insists on a key; a server without keys ignores it
+    if not environ.get(settings.api_key_env):
+        raise ConfigInvalid(f"models.{name}.api_key_env: environment variable {settings.api_key_env} is not set here")
+    return environ[settings.api_key_env]
+
+
+def _failure(name: str, error: openai.OpenAIError) -> EngineRefused | EngineUnavailable:
+    """What an error of the client means for a prompt."""
+    if not isinstance(error, openai.APIStatusError):
+        return EngineUnavailable(f"model {name!r}: {type(error).__name__}: {_short(str(error))}")
+    if error.status_code >= 500 or error.status_code in TRANSIENT:
+        return _later(name, error)
+    return EngineRefused(f"model {name!r}: the API answered {error.status_code}: {_short(_words(error))}")
+
+
+def _later(name: str, error: openai.APIStatusError) -> RetryLater:
+    message = f"model {name!r}: the API answered {error.status_code}: {_short(_words(error))}"
+    return RetryLater(message, after_s=retry_after(error.response.headers))
+
+
+def retry_after(headers: httpx2.Headers) -> float | None:
+    """Seconds that a server asks us to wait: Retry-After as a number or as a date; None without a readable one."""
+    value = headers.get("retry-after", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (until - dt.datetime.now(dt.UTC)).total_seconds())
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body = error.body
+    return str(body.get("message") or body) if isinstance(body, dict) else error.message
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"

@@ -1,0 +1,72 @@
+"""Is this engine the one that we want, and does it answer rightly? Asked before the first prompt reaches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from evalwindow.config import Canary
+from evalwindow.engines.vllm import chat_body
+from evalwindow.engines.vllm_choices import score_choices
+from evalwindow.engines.vllm_http import VllmHttp
+from evalwindow.errors import EngineRefused, EngineUnavailable
+from evalwindow.model import CompletionRequest, Message, Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the server tells of itself."""
+
+    version: str
+    max_model_len: int
+
+
+class EngineProbe:
+    """A conversation with one engine, on its own socket."""
+
+    def __init__(self, socket: Path, *, name: str) -> None:
+        self._http = VllmHttp(socket)
+        self._name = name
+
+    async def __aenter__(self) -> EngineProbe:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def healthy(self) -> bool:
+        try:
+            await self._http.get("/health")
+        except (EngineUnavailable, EngineRefused):
+            return False
+        return True
+
+    async def facts(self) -> Facts:
+        version = await self._http.get("/version")
+        models = await self._http.get("/v1/models")
+        return Facts(version=version["version"], max_model_len=models["data"][0]["max_model_len"])
+
+    async def warm_up(self) -> None:
+        """The first answer and the first log-probabilities cost seconds each; nobody's prompt should pay them."""
+        messages = (Message(role="user", content="warm up"),)
+        await self._answer(messages, max_tokens=4)
+        await score_choices(self._http, model=self._name, messages=messages, choices=("yes", "no"), priority=0)
+
+    async def check(self, canary: Canary | None) -> None:
+        """Raises EngineUnavailable with both texts when the answer is another than the expected one."""
+        if canary is None:
+            return
+        answer = await self._answer((Message(role="user", content=canary.prompt),), max_tokens=canary.max_tokens)
+        if answer.strip() != canary.expect.strip():
+            raise EngineUnavailable(
+                f"wrong answer to the canary {canary.prompt!r}: expected {canary.expect!r}, got {answer!r}; "
+                "these are other weights than pools.<name>.canary was written for, or they were loaded wrongly"
+            )
+
+    async def _answer(self, messages: tuple[Message, ...], *, max_tokens: int) -> str:
+        request = CompletionRequest(model=self._name, messages=messages, sampling=Sampling(max_tokens=max_tokens))
+        answer = await self._http.post("/v1/chat/completions", chat_body(request, model=self._name, priority=0))
+        return str(answer["choices"][0]["message"]["content"] or "")

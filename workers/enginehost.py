@@ -1,0 +1,165 @@
+"""One run of a pool's engine: start, prove that it answers rightly, drain, end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalwindow.config import Config, Pool
+from evalwindow.engines.digests import local_model, model_digest
+from evalwindow.engines.paths import EnginePaths
+from evalwindow.engines.record import EngineRecord
+from evalwindow.engines.vllm_probe import EngineProbe
+from evalwindow.engines.vllm_server import Resolved, advice, command, environment
+from evalwindow.errors import EngineUnavailable, EvalwindowError
+from evalwindow.model import EngineInfo
+from evalwindow.tokens import PromptCounter
+from workers.groups import Group, kill_group, spawn, wait_until_gone
+
+log = logging.getLogger(__name__)
+
+HEALTH_POLL_S = 0.2
+LAST_LINES = 15
+LEAST_START_S = 600.0  # a start may take this long; or four times the pool's cold_start_s, if that is longer
+EXIT_AFTER_DRAIN_S = 10.0  # for the server to leave when its requests are done
+
+
+class EngineFailed(EvalwindowError):
+    """The engine did not get ready."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginePlan:
+    """What to start."""
+
+    name: str  # of the pool
+    pool: Pool
+    paths: EnginePaths
+    secrets: frozenset[str]  # environment variables that the engine has no business with
+
+    @classmethod
+    def of(cls, name: str, *, config: Config, home: Path) -> EnginePlan:
+        keys = {getattr(model, "api_key_env", None) for model in config.models.values()}
+        paths = EnginePaths(home=home.resolve(), pool=name)
+        return cls(name=name, pool=config.pools[name], paths=paths, secrets=frozenset(key for key in keys if key))
+
+
+class EngineHost:
+    """An API server and its children: one process group, on a socket of its own."""
+
+    def __init__(self, plan: EnginePlan, *, generation: int, process: asyncio.subprocess.Process) -> None:
+        self.plan, self.generation, self._process = plan, generation, process
+        self.socket = plan.paths.generation_socket(generation)
+        self._started = time.time()
+
+    @classmethod
+    async def launch(
+        cls, plan: EnginePlan, *, generation: int, environ: Mapping[str, str] = os.environ
+    ) -> tuple[EngineHost, EngineRecord]:
+        """A running engine that has answered its canary. Raises EngineFailed, with nothing of it left running."""
+        digest = await asyncio.to_thread(_digest, plan)
+        host = cls(plan, generation=generation, process=await _spawn(plan, generation=generation, environ=environ))
+        try:
+            await host._healthy()
+            return host, await host._proven(digest)
+        except BaseException:
+            await host.kill()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Of the API server; the id of the group too."""
+        return self._process.pid
+
+    async def exited(self) -> int:
+        """Wait for the end of the API server; its exit status."""
+        return await self._process.wait()
+
+    async def drain(self) -> None:
+        """Let it finish what is in flight, within the pool's shutdown_s; then nothing of it is left."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()  # its own pid only: its children are ended by it, after the drain
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), self.plan.pool.shutdown_s + EXIT_AFTER_DRAIN_S)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End the whole group at once. Idempotent."""
+        kill_group(self.pid)
+        await self._process.wait()
+        await asyncio.to_thread(wait_until_gone, self.pid)
+        for path in (self.socket, self.plan.paths.process(self.generation)):
+            path.unlink(missing_ok=True)
+
+    async def answers_health(self) -> bool:
+        async with EngineProbe(self.socket, name=self.plan.name) as probe:
+            return await probe.healthy()
+
+    async def _healthy(self) -> None:
+        patience = max(LEAST_START_S, 4 * self.plan.pool.cold_start_s)
+        async with EngineProbe(self.socket, name=self.plan.name) as probe:
+            while not await probe.healthy():
+                if self._process.returncode is not None:
+                    raise EngineFailed(self._last_words(f"ended with status {self._process.returncode} while starting"))
+                if time.time() - self._started > patience:
+                    raise EngineFailed(self._last_words(f"was not ready after {patience:.0f} s"))
+                await asyncio.sleep(HEALTH_POLL_S)
+
+    async def _proven(self, digest: str) -> EngineRecord:
+        plan = self.plan
+        try:
+            resolved = Resolved.from_log(plan.paths.log.read_text(errors="replace"))
+            async with EngineProbe(self.socket, name=plan.name) as probe:
+                await probe.warm_up()
+                await probe.check(plan.pool.canary)
+                facts = await probe.facts()
+        except EngineUnavailable as error:
+            raise EngineFailed(self._last_words(f"did not prove itself: {error}")) from error
+        counter = PromptCounter.of(str(local_model(plan.pool) or plan.pool.model))
+        info = EngineInfo(
+            engine="vllm",
+            version=facts.version,
+            model_digest=digest,
+            dtype=resolved.dtype,
+            chat_template_digest=counter.template_digest if counter else "",
+            max_model_len=facts.max_model_len,
+            max_num_seqs=plan.pool.max_num_seqs,
+            details={"arguments": list(plan.pool.arguments)},
+        )
+        return EngineRecord(info=info, pid=self.pid, started_at=self._started, ready_at=time.time())
+
+    def _last_words(self, what: str) -> str:
+        text = self.plan.paths.log.read_text(errors="replace")
+        lines = "\n".join(f"    {line}" for line in text.splitlines()[-LAST_LINES:])
+        known = advice(text)
+        hint = f"\n{known}" if known else ""
+        return f"engine of pool {self.plan.name!r} {what}. The end of {self.plan.paths.log}:\n{lines}{hint}"
+
+
+def _digest(plan: EnginePlan) -> str:
+    return model_digest(plan.pool, name=plan.name, memory=plan.paths.folder / "digests.json")
+
+
+async def _spawn(plan: EnginePlan, *, generation: int, environ: Mapping[str, str]) -> asyncio.subprocess.Process:
+    socket = plan.paths.generation_socket(generation)
+    line = command(name=plan.name, pool=plan.pool, socket=socket)
+    env = environment(pool=plan.pool, paths=plan.paths, environ=environ, secrets=plan.secrets)
+    socket.unlink(missing_ok=True)
+    with _fresh_log(plan.paths.log).open("wb") as output:
+        process = await spawn(line, environment=env, output=output)
+    Group.of(process.pid).write(plan.paths.process(generation))
+    log.info("engine of pool %s: pid %s, log %s", plan.name, process.pid, plan.paths.log)
+    return process
+
+
+def _fresh_log(path: Path) -> Path:
+    """Keep one log of the run before."""
+    if path.exists():
+        path.replace(path.with_suffix(".previous.log"))
+    return path
