@@ -194,7 +194,7 @@ async def publish(services: Services, delivery: DeliveryRow) -> None:
     store = services.store
     try:
         external_id = await github_publish.publish(services, delivery)
-    except EvalwindowError as error:
+    except (EvalwindowError, OSError) as error:  # OSError: the page's disk is full or not there
         retry_at = _retry_at(delivery.attempts, at_least_s=getattr(error, "retry_after", None) or 0.0)
         await asyncio.to_thread(store.delivery_failed, delivery.run_id, delivery.channel, str(error), retry_at)
         log.warning(

@@ -15,7 +15,7 @@ import signal
 from collections import Counter
 
 from evalwindow import flow
-from evalwindow.config import Lane
+from evalwindow.config import REPLAY_POOL, Lane
 from evalwindow.errors import EvalwindowError
 from evalwindow.services import Services, build
 from evalwindow.settings import read_settings
@@ -83,6 +83,8 @@ class Dispatcher:
 
     def _dispatch(self) -> bool:
         for backlog in self._store.backlog():
+            if backlog.pool == REPLAY_POOL:  # worked on by the process that submitted it
+                continue
             if backlog.pending and not self._top_up(backlog):
                 break
         return False

@@ -1,0 +1,239 @@
+"""The use-cases over real SQL: a run's whole way, with recorded outputs as the engine."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from evalwindow import flow
+from evalwindow.admission import Submission
+from evalwindow.config import Config, ReplayModel, Team
+from evalwindow.engines.replay import ReplayEngine
+from evalwindow.errors import EngineUnavailable, UnknownName
+from evalwindow.model import Answer, Candidate, RunState, ShardState, Source
+from evalwindow.services import build
+from evalwindow.settings import Settings
+from tests.unit.worlds import rows, write_outputs, write_suite
+
+SAMPLES = 60
+
+
+@pytest.fixture
+def services(tmp_path, database_url, redis):
+    """Services of a team with two recorded models: `good` answers all, `bad` has forgotten the first 30."""
+    suites = tmp_path / "suites"
+    suites.mkdir()
+    write_suite(suites, rows(SAMPLES), policy={"max_unscored": 0.05, "margin": 0.1})
+    write_suite(suites, rows(5, must_pass=True), suite="trip", tier="smoke")
+    right = {f"s{n}": str(n) for n in range(SAMPLES)}
+    wrong = right | {f"s{n}": "?" for n in range(30)}
+    models = {
+        "good": write_outputs(tmp_path / "good.jsonl", right),
+        "bad": write_outputs(tmp_path / "bad.jsonl", wrong),
+        "partial": write_outputs(tmp_path / "partial.jsonl", {f"s{n}": str(n) for n in range(50)}),
+    }
+    config = Config(
+        suites=suites,
+        models={name: ReplayModel(engine="replay", outputs=path) for name, path in models.items()},
+        teams={"search": Team(repos=("acme/search",))},
+    )
+    settings = Settings(database_url=database_url, redis_url=redis.url, home=tmp_path, max_attempts=3)
+    built = build(settings, config=config)
+    yield built
+    asyncio.run(built.aclose())
+
+
+def wish(model, suite="echo", **fields):
+    key = fields.pop("key", f"{suite}:{model}")
+    return Submission(key=key, team="search", suite=suite, candidate=Candidate(model=model), **fields)
+
+
+async def through(services, submission):
+    """Submit, run every shard, and the run as it is then."""
+    run = await asyncio.to_thread(flow.submit, services, submission)
+    for shard in services.store.shards(run.id):
+        await flow.run_shard(services, shard.id)
+    return services.store.run(run.id)
+
+
+async def promoted(services, model="good", suite="echo"):
+    run = await through(services, wish(model, suite, key=f"baseline {model}"))
+    services.store.promote(suite, "main", run.id, "ada", "first")
+    return run
+
+
+async def test_a_run_without_a_baseline_is_inconclusive_and_says_how_to_get_one(services):
+    run = await through(services, wish("good"))
+    assert (run.state, run.answer) == (RunState.CONCLUDED, Answer.INCONCLUSIVE)
+    assert "evalwindow baseline promote" in run.verdict.title
+
+
+async def test_a_candidate_as_good_as_the_baseline_passes(services):
+    baseline = await promoted(services)
+    run = await through(services, wish("good"))
+    assert run.answer is Answer.PASS
+    assert run.verdict.baseline_run == baseline.id
+
+
+async def test_a_candidate_that_forgot_half_fails_and_says_by_how_much(services):
+    await promoted(services)
+    run = await through(services, wish("bad"))
+    paired = next(check for check in run.verdict.checks if check.kind == "paired")
+    assert run.answer is Answer.FAIL
+    assert paired.delta == pytest.approx(-0.5)
+    assert paired.low < -0.5 < paired.high < -paired.margin
+    assert paired.flips_down == 30
+
+
+async def test_outputs_that_are_missing_are_unscored_and_never_a_pass(services):
+    await promoted(services)
+    run = await through(services, wish("partial"))
+    assert run.answer is Answer.INCONCLUSIVE
+    assert "10 of 60 results unscored" in run.verdict.title
+
+
+async def test_the_same_key_is_the_same_run(services):
+    first = await asyncio.to_thread(flow.submit, services, wish("good"))
+    second = await asyncio.to_thread(flow.submit, services, wish("good"))
+    assert first.id == second.id
+    assert len(services.store.runs()) == 1
+
+
+async def test_bad_input_leaves_nothing_behind(services):
+    with pytest.raises(UnknownName, match="did you mean 'good'"):
+        flow.submit(services, wish("goood"))
+    assert services.store.runs() == []
+
+
+async def test_a_shard_is_run_once_however_often_its_message_comes(services):
+    run = await asyncio.to_thread(flow.submit, services, wish("good"))
+    shards = services.store.shards(run.id)
+    await asyncio.gather(*(flow.run_shard(services, shard.id) for shard in shards for _ in range(4)))
+    assert len(services.store.results(run.id)) == SAMPLES
+    assert services.store.run(run.id).state is RunState.CONCLUDED
+    assert [shard.attempts for shard in services.store.shards(run.id)] == [1] * len(shards)
+
+
+async def test_a_shard_claimed_again_skips_what_is_recorded(services):
+    run = await asyncio.to_thread(flow.submit, services, wish("good"))
+    shard = services.store.shards(run.id)[0]
+    services.stopping.set()
+    await flow.run_shard(services, shard.id)  # handed back before its first prompt
+    assert services.store.shards(run.id)[0].state is ShardState.PENDING
+    assert services.store.shards(run.id)[0].attempts == 0
+    services.stopping.clear()
+    for each in services.store.shards(run.id):
+        await flow.run_shard(services, each.id)
+    assert services.store.run(run.id).state is RunState.CONCLUDED
+    assert len(services.store.results(run.id)) == SAMPLES
+
+
+async def test_an_engine_that_never_comes_ends_in_a_verdict_with_the_reason(services):
+    class Gone(ReplayEngine):
+        async def complete(self, request):
+            raise EngineUnavailable("the engine is gone")
+
+    services._engines["model good"] = Gone({}, digest="gone")
+    run = await asyncio.to_thread(flow.submit, services, wish("good", "trip"))
+    [shard] = services.store.shards(run.id)
+    for _ in range(services.settings.max_attempts):
+        await flow.run_shard(services, shard.id)
+    [shard] = services.store.shards(run.id)
+    run = services.store.run(run.id)
+    assert (shard.state, shard.error) == (ShardState.FAILED, "the engine is gone")
+    assert (run.state, run.answer) == (RunState.CONCLUDED, Answer.INCONCLUSIVE)
+
+
+async def test_a_cancelled_run_stops_its_work_and_keeps_no_verdict(services):
+    started = asyncio.Event()
+
+    class Slow(ReplayEngine):
+        async def complete(self, request):
+            started.set()
+            await asyncio.sleep(60)
+
+    services._engines["model good"] = Slow({}, digest="slow")
+    services.leases._pause = 0.02
+    run = await asyncio.to_thread(flow.submit, services, wish("good"))
+    work = asyncio.create_task(flow.run_shard(services, services.store.shards(run.id)[0].id))
+    await started.wait()
+    services.store.cancel_run(run.id, "no longer wanted")
+    await asyncio.wait_for(work, 20)
+    assert services.store.run(run.id).state is RunState.CANCELLED
+    assert services.store.results(run.id) == []
+
+
+async def test_one_failed_tripwire_is_asked_again_and_the_re_asks_are_kept_apart(services, tmp_path):
+    outputs = {(f"s{n}", epoch): str(n) for n in range(5) for epoch in range(20)} | {("s3", 0): "?"}
+    services._engines["model good"] = ReplayEngine.load(write_outputs(tmp_path / "flaky.jsonl", outputs))
+    run = await through(services, wish("good", "trip"))
+    results = services.store.results(run.id)
+    assert run.answer is Answer.PASS
+    assert sum(result.reask for result in results) == 10
+    assert run.summary.results == 5
+
+
+async def test_the_second_of_two_equal_runs_is_answered_by_the_cache(services):
+    await through(services, wish("good"))
+    run = await through(services, wish("good", key="again"))
+    fresh = await through(services, wish("good", key="fresh", use_cache=False))
+    assert run.summary.cache_hits == SAMPLES
+    assert fresh.summary.cache_hits == 0
+
+
+async def test_provenance_names_what_answered(services):
+    run = await through(services, wish("good"))
+    [info] = run.provenance
+    assert info.engine == "replay"
+    assert len(info.model_digest) == 64
+
+
+async def test_a_baseline_on_another_dataset_compares_only_what_is_the_same(services, tmp_path):
+    await promoted(services)
+    write_suite(
+        tmp_path / "suites", [*rows(59), {"id": "s59", "input": "say it", "target": "59"}], policy={"margin": 0.1}
+    )
+    run = await through(services, wish("good"))
+    checks = {check.kind: check for check in run.verdict.checks}
+    assert checks["paired"].n == 59
+
+
+async def test_a_baseline_judged_by_another_scorer_is_no_baseline(services, tmp_path):
+    await promoted(services)
+    write_suite(tmp_path / "suites", rows(SAMPLES), scorers=["includes"], policy={"margin": 0.1})
+    run = await through(services, wish("good"))
+    assert run.answer is Answer.INCONCLUSIVE
+    assert "0 of 60" in run.verdict.title
+
+
+async def test_the_page_of_a_concluded_run_is_written_once(services):
+    run = await through(services, wish("good"))
+    delivery = services.store.claim_delivery(60)
+    assert (delivery.run_id, delivery.channel) == (run.id, "page")
+    await flow.publish(services, delivery)
+    assert services.store.claim_delivery(60) is None
+    [sent] = services.store.deliveries(run.id)
+    assert sent.state == "sent"
+    assert Path(sent.external_id).read_text().startswith("<!doctype html>")
+
+
+async def test_a_page_that_cannot_be_written_is_tried_again(services, tmp_path):
+    await through(services, wish("good"))
+    (tmp_path / "reports").write_text("in the way")
+    delivery = services.store.claim_delivery(60)
+    await flow.publish(services, delivery)
+    [waiting] = services.store.deliveries(delivery.run_id)
+    assert (waiting.state, waiting.attempts) == ("waiting", 1)
+    assert "reports" in waiting.error
+
+
+def test_channels_follow_from_the_source():
+    assert flow.channels_of(Source()) == ("page",)
+    assert flow.channels_of(Source(repo="a/b", head_sha="c")) == ("page", "check")
+    assert flow.channels_of(Source(repo="a/b", head_sha="c", pull_request=1)) == ("page", "check", "comment")
+
+
+def test_pauses_between_attempts_to_publish_grow_and_end():
+    pauses = [flow._retry_at(attempt, at_least_s=0) for attempt in range(1, flow.PUBLISH_ATTEMPTS)]
+    assert pauses == sorted(pauses)
+    assert flow._retry_at(flow.PUBLISH_ATTEMPTS, at_least_s=0) is None
