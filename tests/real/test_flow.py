@@ -214,7 +214,7 @@ async def test_the_page_of_a_concluded_run_is_written_once(services):
     assert services.store.claim_delivery(60) is None
     [sent] = services.store.deliveries(run.id)
     assert sent.state == "sent"
-    assert Path(sent.external_id).read_text().startswith("<!doctype html>")
+    assert _read(sent.external_id).startswith("<!doctype html>")
 
 
 async def test_a_page_that_cannot_be_written_is_tried_again(services, tmp_path):
@@ -225,6 +225,10 @@ async def test_a_page_that_cannot_be_written_is_tried_again(services, tmp_path):
     [waiting] = services.store.deliveries(delivery.run_id)
     assert (waiting.state, waiting.attempts) == ("waiting", 1)
     assert "reports" in waiting.error
+
+
+def _read(path):
+    return Path(path).read_text()
 
 
 def test_channels_follow_from_the_source():
