@@ -1,0 +1,78 @@
+"""Real servers for all tests here, started once; their rows end with each test."""
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from evalwindow.embedded import Server, start_postgres, start_redis
+from evalwindow.store import Store
+from evalwindow.store.tables import metadata
+
+_numbers = itertools.count()
+
+OTHERS_OUT = text("""
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+""")
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """A folder with a short path, which sockets need, and open to PostgreSQL's own user."""
+    folder = Path(tempfile.mkdtemp(prefix="evalwindow-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(home: Path) -> Iterator[Server]:
+    """PostgreSQL, its own database migrated."""
+    server = start_postgres(home, durable=False)
+    store = Store(server.url)
+    store.migrate()
+    store.close()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis(home: Path) -> Iterator[Server]:
+    server = start_redis(home)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Server) -> Iterator[str]:
+    """URL of a database with the schema and no rows; who is connected at the end is thrown out."""
+    yield postgres.url
+    engine = create_engine(postgres.url)
+    with engine.begin() as connection:
+        connection.execute(OTHERS_OUT)
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_url(postgres: Server) -> Iterator[str]:
+    """URL of a database with nothing in it."""
+    url, name = make_url(postgres.url), f"empty_{next(_numbers)}"
+    dsn = f"host='{url.query['host']}' user=postgres dbname=postgres"
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield url.set(database=name).render_as_string(hide_password=False)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    store = Store(database_url)
+    yield store
+    store.close()

@@ -1,0 +1,164 @@
+import datetime as dt
+
+import pytest
+
+from evalwindow.model import ShardState, Tier
+from evalwindow.store.rows import Backlog, Reaped
+from tests.real.store.world import LEASE_S, OVER, at_once
+
+REGRESSION = Tier.REGRESSION
+FORGOTTEN = -1.0  # every dispatched shard counts as forgotten
+
+
+def _flood(world, team, shards):
+    return world.admit(f"run of {team}", team=team, shards=[["s0"]] * shards)
+
+
+def _teams(world, shard_ids):
+    teams = {shard.id: shard.team for run in world.store.runs() for shard in world.store.shards(run.id)}
+    return [teams[shard_id] for shard_id in shard_ids]
+
+
+def test_a_flood_of_one_team_does_not_delay_the_others(world):
+    _flood(world, "loud", 400)
+    _flood(world, "quiet", 15)
+    _flood(world, "small", 15)
+    first = world.store.top_up("warm", REGRESSION, 45)
+    assert _teams(world, first) == ["loud", "quiet", "small"] * 15
+
+
+def test_what_a_team_has_in_flight_counts_for_its_turn(world):
+    _flood(world, "loud", 10)
+    world.store.top_up("warm", REGRESSION, 3)
+    _flood(world, "quiet", 10)
+    assert _teams(world, world.store.top_up("warm", REGRESSION, 4)) == ["quiet", "quiet", "quiet", "loud"]
+
+
+def test_shards_of_a_team_go_in_the_order_of_their_admission(world):
+    ids = world.shard_ids(_flood(world, "red", 30))
+    assert world.store.top_up("warm", REGRESSION, 10) == ids[:10]
+    assert world.store.top_up("warm", REGRESSION, 100) == ids[10:]
+    assert world.store.top_up("warm", REGRESSION, 100) == []
+
+
+@pytest.mark.parametrize("room", [0, -3])
+def test_without_room_nothing_is_dispatched(world, room):
+    _flood(world, "red", 3)
+    assert world.store.top_up("warm", REGRESSION, room) == []
+
+
+def test_pools_and_tiers_are_topped_up_on_their_own(world):
+    here = world.shard_ids(world.admit("here"))
+    there = world.shard_ids(world.admit("there", pool="cold"))
+    smoke = world.shard_ids(world.admit("smoke", tier=Tier.SMOKE))
+    assert world.store.backlog() == [
+        Backlog(pool="cold", tier=REGRESSION, pending=2, dispatched=0, running=0),
+        Backlog(pool="warm", tier=REGRESSION, pending=2, dispatched=0, running=0),
+        Backlog(pool="warm", tier=Tier.SMOKE, pending=2, dispatched=0, running=0),
+    ]
+    assert world.store.top_up("warm", REGRESSION, 10) == here
+    assert world.store.top_up("cold", REGRESSION, 10) == there
+    assert world.store.top_up("warm", Tier.SMOKE, 10) == smoke
+
+
+def test_the_backlog_counts_by_state_and_forgets_what_is_final(world):
+    world.admit(shards=[["s0"]] * 4)
+    first, second = world.store.top_up("warm", REGRESSION, 2)
+    world.claim(first)
+    held = world.claim(second)
+    world.store.finish(held.id, held.token)
+    world.store.top_up("warm", REGRESSION, 1)
+    assert world.store.backlog() == [Backlog(pool="warm", tier=REGRESSION, pending=1, dispatched=1, running=1)]
+
+
+def test_dispatchers_at_once_never_choose_the_same_shard(world):
+    ids = world.shard_ids(_flood(world, "red", 100))
+    chosen = at_once(lambda _: world.store.top_up("warm", REGRESSION, 10), 10)
+    sent = [shard_id for each in chosen for shard_id in each]
+    assert len(set(sent)) == len(sent) > 0
+    rest = world.store.top_up("warm", REGRESSION, 1000)
+    assert sorted(sent + rest) == sorted(ids)
+
+
+def test_nothing_is_dispatched_after_the_windows_end(world):
+    now = dt.datetime.now(dt.UTC)
+    world.admit("over", window_end=now - dt.timedelta(hours=1))
+    on = world.shard_ids(world.admit("on", window_end=now + dt.timedelta(hours=1)))
+    assert world.store.top_up("warm", REGRESSION, 10) == on
+
+
+def test_a_smoke_run_is_dispatched_past_the_fair_order(world):
+    _flood(world, "loud", 5)
+    run_id = world.admit("smoke")
+    assert world.store.dispatch_run(run_id) == world.shard_ids(run_id)
+    assert world.store.dispatch_run(run_id) == []
+
+
+def test_what_could_not_be_sent_is_pending_again(world):
+    ids = world.shard_ids(_flood(world, "red", 4))
+    world.store.top_up("warm", REGRESSION, 3)
+    world.claim(ids[0])
+    world.store.undispatch(ids)
+    states = [shard.state for shard in world.store.shards(world.store.runs()[0].id)]
+    assert states == [ShardState.RUNNING, ShardState.PENDING, ShardState.PENDING, ShardState.PENDING]
+
+
+def test_a_lease_that_ran_out_goes_back_to_pending(world):
+    run_id = world.admit()
+    dead = world.claim(world.shard_ids(run_id)[0], lease_s=OVER)
+    alive = world.claim(world.shard_ids(run_id)[1])
+    assert world.store.reap(LEASE_S, 5) == Reaped(retried=1)
+    assert [shard.state for shard in world.store.shards(run_id)] == [ShardState.PENDING, ShardState.RUNNING]
+    assert world.store.renew({dead.id: dead.token, alive.id: alive.token}, LEASE_S)[dead.id] == "lost"
+    assert world.store.finish(dead.id, dead.token) is False
+
+
+def test_a_poison_shard_fails_with_its_reason_after_so_many_attempts(world):
+    run_id = world.admit(shards=[["s0"]])
+    [shard_id] = world.shard_ids(run_id)
+    reaped = []
+    for _ in range(3):
+        world.claim(shard_id, lease_s=OVER)
+        reaped.append(world.store.reap(LEASE_S, 3))
+    assert reaped == [Reaped(retried=1), Reaped(retried=1), Reaped(failed=1)]
+    [shard] = world.store.shards(run_id)
+    assert shard.state is ShardState.FAILED
+    assert shard.error == "claimed 3 times and never finished; last by worker"
+    assert world.store.stuck_runs(idle_s=0.0) == [run_id]
+
+
+def test_a_shard_whose_message_got_lost_is_sent_again(world):
+    ids = world.shard_ids(world.admit())
+    world.store.top_up("warm", REGRESSION, 2)
+    assert world.store.reap(LEASE_S, 5) == Reaped()
+    assert world.store.reap(FORGOTTEN, 5) == Reaped(republished=2)
+    assert world.store.top_up("warm", REGRESSION, 2) == ids
+
+
+def test_only_one_reaper_works_at_a_time(world):
+    run_id = world.admit(shards=[["s0"]] * 50)
+    for shard_id in world.shard_ids(run_id):
+        world.claim(shard_id, lease_s=OVER)
+    assert sum(reaped.retried for reaped in at_once(lambda _: world.store.reap(LEASE_S, 5))) == 50
+
+
+def test_messages_that_nobody_takes_are_sent_again_at_growing_pauses(world):
+    world.admit(shards=[["s0"]])
+    for _ in range(3):
+        world.store.top_up("warm", REGRESSION, 1)
+        assert world.store.reap(FORGOTTEN, 5) == Reaped(republished=1)
+    [shard_id] = world.store.top_up("warm", REGRESSION, 1)  # the fourth message: 8 times the first pause
+    _age_dispatch(world, shard_id, seconds=70)
+    assert world.store.reap(10.0, 5) == Reaped()
+    _age_dispatch(world, shard_id, seconds=90)
+    assert world.store.reap(10.0, 5) == Reaped(republished=1)
+
+
+def _age_dispatch(world, shard_id, *, seconds):
+    from sqlalchemy import func, update
+
+    from evalwindow.store.tables import shard
+
+    then = func.now() - dt.timedelta(seconds=seconds)
+    with world.store._transaction() as connection:
+        connection.execute(update(shard).where(shard.c.id == shard_id).values(dispatched_at=then))
