@@ -231,7 +231,7 @@ class Check:
     p_value: float | None = None  # of the test against "no drop beyond the margin"
     p_worse: float | None = None  # of the test against "no drop at all": exact McNemar for binary scores
     p_adjusted: float | None = None  # p_value after Holm or Benjamini-Hochberg
-    test: str = ""  # normal, clustered, mcnemar, bootstrap, sprt, count
+    test: str = ""  # normal, clustered, mcnemar (exact), sprt, count
     flips_down: int = 0  # right in the baseline, wrong here
     flips_up: int = 0
     needed: int | None = None  # samples that would decide an inconclusive check

@@ -8,13 +8,29 @@ from collections.abc import Callable
 TINY = 1e-300  # keeps Lentz' method away from a division by zero
 PRECISION = 1e-15
 MOST_STEPS = 100_000
+FARTHEST = 1e6  # of a t: with one degree of freedom at 1 - 3e-7
 
 
-def bisect(rising: Callable[[float], bool], low: float, high: float, steps: int = 40) -> float:
-    """The point of [low, high] at which `rising` turns from False to True, from above, to (high - low) / 2**steps."""
-    for _ in range(steps):
+def root(rising: Callable[[float], float], low: float, high: float, *, within: float) -> float:
+    """Where a rising function crosses zero between two points, found by Ridders' method (1979); it may jump there.
+
+    Where it is positive or negative throughout, the end at which it comes nearest to zero.
+    """
+    at_low, at_high = rising(low), rising(high)
+    if at_low >= 0 or at_high <= 0:
+        return low if at_low >= 0 else high
+    while high - low > within:
         middle = (low + high) / 2
-        low, high = (low, middle) if rising(middle) else (middle, high)
+        at_middle = rising(middle)
+        bent = middle - (middle - low) * at_middle / math.sqrt(at_middle**2 - at_low * at_high)
+        for point, value in ((middle, at_middle), (bent, rising(bent))):
+            if low < point < high:
+                if value >= 0:
+                    high, at_high = point, value
+                else:
+                    low, at_low = point, value
+        if at_high == 0:
+            break
     return high
 
 
@@ -64,7 +80,7 @@ def rate_at_least(count: float, n: float, alpha: float) -> float:
     """One-sided lower Clopper-Pearson limit of a rate at confidence 1 - alpha."""
     if count <= 0:
         return 0.0
-    return bisect(lambda p: binomial_at_least(count, n, p) >= alpha, 0.0, 1.0)
+    return root(lambda p: binomial_at_least(count, n, p) - alpha, 0.0, 1.0, within=1e-12)
 
 
 def rate_at_most(count: float, n: float, alpha: float) -> float:
@@ -85,5 +101,4 @@ def student_cdf(t: float, df: float) -> float:
 
 def student_quantile(p: float, df: float) -> float:
     """The t below which a share `p` in [0.5, 1) lies."""
-    tail = bisect(lambda x: beta_cdf(x, df / 2, 0.5) / 2 >= 1 - p, 0.0, 1.0, steps=60)
-    return math.sqrt(df * (1 - tail) / tail) if tail > 0 else math.inf
+    return root(lambda t: student_cdf(t, df) - p, 0.0, FARTHEST, within=1e-9)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evalwindow.gate.distributions import mcnemar
-from evalwindow.gate.interval import Interval, error_of, independent_at_least, interval
+from evalwindow.gate.interval import Interval, error_of, independent, interval
 from evalwindow.gate.power import power_line, samples_to_decide
 from evalwindow.gate.words import bare, points, signed, verdict
 from evalwindow.metrics import clusters_of, mean
@@ -45,6 +45,7 @@ class Evidence:
     baseline: float
     delta: float
     low: float  # the worst case: what the candidate left unscored counts as wrong
+    low_scored: float  # from what was scored alone
     high: float
     p_value: float
     p_worse: float
@@ -99,6 +100,7 @@ def weigh(pairs: Sequence[Pair], question: Question) -> Evidence | None:
         baseline=mean([pair.baseline for pair, _ in scored]),
         delta=mean(differences),
         low=_low(pairs, seen, question.confidence),
+        low_scored=seen.lower(question.confidence),
         high=seen.upper(question.confidence),
         p_value=seen.p_below(-question.margin),
         p_worse=mcnemar(down, up) if binary else seen.p_below(0.0),
@@ -106,7 +108,7 @@ def weigh(pairs: Sequence[Pair], question: Question) -> Evidence | None:
         flips_down=down,
         flips_up=up,
         variance=error_of(differences, clusters) ** 2 * len(scored),
-        independent=_independent(differences, clusters),
+        independent=independent(differences, clusters),
         discordant=mean([d * d for d in differences]),
     )
 
@@ -118,16 +120,6 @@ def _low(pairs: Sequence[Pair], seen: Interval, confidence: float) -> float:
         return low
     worst = interval([pair.worst - pair.baseline for pair in pairs], clusters_of(pair.sample for pair in pairs))
     return min(low, worst.lower(confidence))
-
-
-def _independent(differences: Sequence[float], clusters: Sequence[str] | None) -> float:
-    """n over the design effect: what clustering leaves of the samples; the least possible where nothing varies."""
-    plain = error_of(differences, None)
-    if clusters is None:
-        return float(len(differences))
-    if plain == 0:
-        return independent_at_least(clusters)
-    return max(1.0, len(differences) * (plain / error_of(differences, clusters)) ** 2)
 
 
 def decide(evidence: Evidence, p_adjusted: float) -> Answer:
@@ -181,6 +173,8 @@ def power_of(evidence: Evidence) -> str:
 def _needed(evidence: Evidence, family: int) -> int | None:
     """A FAIL has to hold against the strictest level of the family, a PASS only against the plain one."""
     question = evidence.question
+    if evidence.low_scored > -question.margin:  # only what is unscored leaves it open
+        return None
     falling = evidence.delta < -question.margin
     return samples_to_decide(
         delta=evidence.delta,
@@ -195,14 +189,21 @@ def _needed(evidence: Evidence, family: int) -> int | None:
 def _text(evidence: Evidence, answer: Answer, p_adjusted: float, needed: int | None) -> str:
     question = evidence.question
     text = f"{question.slice} {_movement(evidence.delta)} ({_bound(evidence, answer)}), margin {bare(question.margin)}"
-    if evidence.unscored:
-        text += f", {evidence.unscored} unscored taken as wrong where it matters"
+    if evidence.unscored and answer is not Answer.FAIL:
+        text += f", {evidence.unscored} unscored taken as wrong"
     if answer is not Answer.INCONCLUSIVE:
         return verdict(text, answer)
     if evidence.high < -question.margin:
         text += f", p {evidence.p_value:.2g} but {p_adjusted:.2g} among all slices"
-    decisive = "no number of samples is likely to decide" if needed is None else f"about {needed} samples would decide"
-    return verdict(text, answer, then=f"{decisive}, {evidence.n} here")
+    return verdict(text, answer, then=_advice(evidence, needed))
+
+
+def _advice(evidence: Evidence, needed: int | None) -> str:
+    if evidence.low_scored > -evidence.question.margin:
+        return "scoring the unscored would decide"
+    if needed is None:
+        return f"too near the margin for any number of samples ({evidence.n} here)"
+    return f"about {needed} samples would decide ({evidence.n} here)"
 
 
 def _movement(delta: float) -> str:

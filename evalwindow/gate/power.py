@@ -40,6 +40,11 @@ def unseen_drop(*, n: float, confidence: float) -> float:
     return -math.expm1(math.log(1 - confidence) / n)
 
 
+def samples_to_see(*, share: float, confidence: float) -> int:
+    """Samples of which one at least flips, where that share of all flips."""
+    return math.ceil(math.log(1 - confidence) / math.log1p(-share))
+
+
 def samples_to_decide(
     *, delta: float, variance: float, margin: float, n: int, independent: float, confidence: float
 ) -> int | None:
@@ -47,12 +52,12 @@ def samples_to_decide(
 
     Never fewer than show that a flip as rare as the margin would have been seen at all.
     """
-    distance = abs(delta + margin)
-    least = math.ceil(math.log(1 - confidence) / math.log(1 - margin) * n / independent)
-    if distance * math.sqrt(MOST_SAMPLES) < z_sum(confidence) * math.sqrt(max(variance, 1 / n)):
+    distance, variance = abs(delta + margin), max(variance, 1 / n)
+    if distance * math.sqrt(MOST_SAMPLES) < z_sum(confidence) * math.sqrt(variance):
         return None
-    by_variance = samples_needed(variance=max(variance, 1 / n), drop=distance, confidence=confidence)
-    return max(n + 1, least, by_variance)
+    by_variance = samples_needed(variance=variance, drop=distance, confidence=confidence)
+    seen = samples_to_see(share=margin, confidence=confidence) * n / independent
+    return max(n + 1, math.ceil(seen), by_variance)
 
 
 def power_line(*, n: int, independent: float, discordant: float, confidence: float, margin: float) -> str:
@@ -65,9 +70,10 @@ def power_line(*, n: int, independent: float, discordant: float, confidence: flo
         return f"{pairs} of which none changed: drops beyond {drop:.1f} points are ruled out at {level}."
     paired = smallest_drop(n=independent, discordant=discordant, confidence=confidence)
     unpaired = smallest_drop_unpaired(n=independent, confidence=confidence)
-    needed = samples_needed(variance=discordant, drop=margin, confidence=confidence) * n / independent
+    by_variance = samples_needed(variance=discordant, drop=margin, confidence=confidence)
+    needed = max(by_variance, samples_to_see(share=margin, confidence=confidence)) * n / independent
     return (
         f"{pairs} of which {100 * discordant:.1f} % changed: the smallest drop seen with 80 % power at {level} is "
         f"{100 * paired:.1f} points ({100 * unpaired:.1f} without pairing). An equal candidate passes a margin of "
-        f"{100 * margin:g} with that power from {math.ceil(needed)} samples on."
+        f"{100 * margin:g} with that power from about {math.ceil(needed)} samples on."
     )

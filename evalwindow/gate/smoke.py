@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalwindow.gate.distributions import binomial_at_least
 from evalwindow.gate.power import unseen_drop
 from evalwindow.gate.sprt import Reasked, sprt
-from evalwindow.gate.words import listed, points, verdict
+from evalwindow.gate.words import bare, listed, points, verdict
 from evalwindow.metrics import Suite, mean, value_of
 from evalwindow.model import Answer, Check, Sample, SampleResult
 from evalwindow.policy import SmokePolicy
@@ -91,7 +91,7 @@ def smoke_power(suite: Suite) -> str:
     seen = false_alarm(prompts=n, red_at=smoke.red_at, failure_rate=BROKEN_RATE)
     return (
         f"{n} must-pass prompts, red at {smoke.red_at} failures: false alarm {points(alarm)} %, a failure rate of "
-        f"{points(BROKEN_RATE)} % is caught at once in {100 * seen:.0f} %. All {n} right only bounds the failure rate "
+        f"{bare(BROKEN_RATE)} % is caught at once in {100 * seen:.0f} %. All {n} right only bounds the failure rate "
         f"below {points(unseen_drop(n=n, confidence=suite.spec.policy.confidence))} %."
     )
 
@@ -138,6 +138,8 @@ def _must_pass(wire: Tripwire, answer: Answer, what: str, count: int) -> Check:
 
 
 def _reask_check(sample_id: str, reasked: Reasked) -> Check:
+    if not reasked.calls:
+        return _check("must-pass", reasked.answer, f"{sample_id} failed and was not asked again", test="sprt")
     outcome = {
         Answer.PASS: "so it counts as chance",
         Answer.FAIL: "so it is broken",
