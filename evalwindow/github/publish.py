@@ -47,9 +47,13 @@ async def _comment(services: Services, delivery: DeliveryRow) -> str | None:
     repo_name, number = run.source.repo, run.source.pull_request
     if services.github is None or repo_name is None or number is None:
         return None
-    views, known_id = await asyncio.to_thread(_newest_views, services, run)
+    comment_id, written = await asyncio.to_thread(_known_comment, services.store, run), ""
     async with services.github.open(repo_name) as repo:
-        return await put_comment(repo, number, comment(views), marker=MARKER, known_id=known_id)
+        # Another run of the pull request may end while we write: what is written last must be what is true last.
+        while (body := await asyncio.to_thread(_comment_body, services, run)) != written:
+            comment_id = await put_comment(repo, number, body, marker=MARKER, known_id=comment_id)
+            written = body
+    return comment_id
 
 
 async def _page(services: Services, delivery: DeliveryRow) -> str:
@@ -62,17 +66,21 @@ def _view(services: Services, run_id: str) -> RunView:
     return gather(services.store, services.config, run_id, base_url=services.settings.base_url)
 
 
-def _newest_views(services: Services, run: RunRow) -> tuple[list[RunView], str | None]:
-    """The newest run of each suite at the pull request's newest commit, and the id of the comment if we know it."""
-    store = services.store
-    runs = store.runs(MOST_RUNS, repo=run.source.repo, pull_request=run.source.pull_request)
+def _comment_body(services: Services, run: RunRow) -> str:
+    """The newest run of each suite at the pull request's newest commit."""
+    runs = _runs_of_pull_request(services.store, run)
     newest = max(runs, key=lambda run: (run.ordinal or 0, run.id))
     suites = {run.suite: run for run in reversed(runs) if run.source.head_sha == newest.source.head_sha}
-    views = [_view(services, suites[name].id) for name in sorted(suites)]
-    return views, _known_comment(store, [run.id for run in runs])
+    return comment([_view(services, suites[name].id) for name in sorted(suites)])
 
 
-def _known_comment(store: Store, run_ids: list[str]) -> str | None:
-    deliveries = (delivery for run_id in run_ids for delivery in store.deliveries(run_id))
-    known = (delivery.external_id for delivery in deliveries if delivery.channel == "comment")
-    return next(filter(None, known), None)
+def _known_comment(store: Store, run: RunRow) -> str | None:
+    """Id of the comment, if any run of the pull request wrote it."""
+    runs = _runs_of_pull_request(store, run)
+    deliveries = (delivery for known in runs for delivery in store.deliveries(known.id))
+    ids = (delivery.external_id for delivery in deliveries if delivery.channel == "comment")
+    return next(filter(None, ids), None)
+
+
+def _runs_of_pull_request(store: Store, run: RunRow) -> list[RunRow]:
+    return store.runs(MOST_RUNS, repo=run.source.repo, pull_request=run.source.pull_request)

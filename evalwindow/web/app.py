@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evalwindow import __version__
 from evalwindow.services import Services
-from evalwindow.web import baselines, compare, health, pages, problems, progress, runs, suites, webhooks
+from evalwindow.web import adapters, baselines, compare, health, pages, problems, progress, runs, suites, webhooks
 from evalwindow.web.access import LoginNeeded
 from evalwindow.web.body import BodyLimit
 
@@ -24,9 +26,11 @@ def create_app(services: Services) -> FastAPI:
     app.state.tasks = set()
     problems.install(app)
     app.add_exception_handler(LoginNeeded, pages.to_login)
-    app.add_middleware(BodyLimit, limit=services.config.limits.body_bytes)
-    app.middleware("http")(_with_safe_headers)
-    for module in (webhooks, runs, progress, compare, baselines, suites, pages, health):
+    limits = services.config.limits
+    larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
+    app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
+    app.add_middleware(SafeHeaders)
+    for module in (webhooks, runs, progress, compare, baselines, suites, adapters, pages, health):
         app.include_router(module.router)
     return app
 
@@ -37,7 +41,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.gather(*app.state.tasks, return_exceptions=True)
 
 
-async def _with_safe_headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call(request)
-    response.headers.update(SAFE_HEADERS)
-    return response
+class SafeHeaders:
+    """ASGI middleware: no guessing of types, no referrer, in every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SAFE_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

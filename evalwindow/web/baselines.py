@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from evalwindow.flow import DEFAULT_BRANCH
-from evalwindow.report.gather import run_url
 from evalwindow.services import Services
 from evalwindow.store.rows import BaselineRow
 from evalwindow.web.access import Team, WithServices
@@ -38,9 +37,7 @@ def baselines(team: Team, services: WithServices, retired: bool = False) -> Base
 
 
 @router.post("", status_code=201, response_model=BaselineDocument, openapi_extra=_BODY_SCHEMA)
-def promote(
-    wish: Annotated[Promotion, Depends(_promotion)], team: Team, services: WithServices
-) -> BaselineDocument:
+def promote(wish: Annotated[Promotion, Depends(_promotion)], team: Team, services: WithServices) -> BaselineDocument:
     """Make one of the team's concluded runs the baseline. Promoting the active one again changes nothing."""
     run = own_run(services, wish.run, team)
     branch = wish.branch or run.source.branch or DEFAULT_BRANCH
@@ -58,5 +55,5 @@ def _document(row: BaselineRow, services: Services) -> BaselineDocument:
         reason=row.reason,
         at=row.at,
         retired_at=row.retired_at,
-        url=run_url(row.run_id, base_url=services.settings.base_url),
+        url=f"{services.settings.base_url}/runs/{row.run_id}",
     )

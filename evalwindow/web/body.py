@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -19,21 +20,22 @@ Model = TypeVar("Model", bound=BaseModel)
 class BodyLimit:
     """ASGI middleware: a body over the limit is answered by 413 once that is known, chunked or not."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app, self._limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
+        """`larger`: path -> its own limit in bytes."""
+        self._app, self._limit, self._larger = app, limit, larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        read = 0
+        read, limit = 0, self._larger.get(scope["path"], self._limit)
 
         async def counted() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if max(read, _declared(scope)) > self._limit:
-                raise HTTPException(413, f"the body is larger than {self._limit} bytes", {"Connection": "close"})
+            if max(read, _declared(scope)) > limit:
+                raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
             return message
 
         await self._app(scope, counted, send)
@@ -62,5 +64,7 @@ def checked(model: type[Model], data: Any) -> Model:
         return model.model_validate(data)
     except ValidationError as invalid:
         faults = faults_of(invalid, model, data)
-        texts = [f"{key_path(fault.path)}: {fault.what}" if fault.path else fault.what for fault in faults]
+        texts = [
+            f"{key_path(fault.path)}: {fault.what}" if fault.path else f"the body {fault.what}" for fault in faults
+        ]
         raise BadInput("; ".join(texts)) from invalid

@@ -21,7 +21,7 @@ from evalwindow.web.runs import own_run
 PAGE_OF_RUNS = 50
 COOKIE_DAYS = 30
 
-router = APIRouter(tags=["pages"], default_response_class=HTMLResponse, include_in_schema=False)
+router = APIRouter(tags=["pages"], include_in_schema=False)
 
 
 @router.get("/")

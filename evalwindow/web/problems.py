@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -22,8 +20,6 @@ from evalwindow.errors import (
     TooLarge,
     Unauthorized,
 )
-
-log = logging.getLogger(__name__)
 
 STATUSES: tuple[tuple[type[EvalwindowError], int], ...] = (  # the first that fits counts
     (BadInput, 422),
@@ -79,5 +75,5 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    """The server logs the error with its traceback by itself."""
     return problem(500, "internal error; the server's log says more", "InternalError")

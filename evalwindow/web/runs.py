@@ -39,7 +39,7 @@ async def _run_body(request: Request) -> RunBody:
 
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=_BODY_SCHEMA)
-def submit(body: Annotated[RunBody, Depends(_run_body)], team: Team, services: WithServices) -> Accepted:
+def submit(team: Team, body: Annotated[RunBody, Depends(_run_body)], services: WithServices) -> Accepted:
     """Admit a run. It is queued when this answers; the same key gives the same run."""
     submission = _submission(body, team=team, config=services.config)
     run = flow.submit(services, submission)

@@ -25,7 +25,7 @@ def _document(suite: Suite) -> SuiteDocument:
     return SuiteDocument(
         name=suite.name,
         tier=suite.tier,
-        description=suite.spec.description or "",
+        description=suite.spec.description,
         samples=len(suite.samples),
         digest=suite.digest,
     )

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PREFIX = "sha256="
 HANDLED = "pull_request"
+LEASE_S = 60.0  # of an event
+LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it meanwhile
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
@@ -74,10 +76,10 @@ def _handle_soon(request: Request, services: Services, event_id: str) -> None:
 
 async def _handle(services: Services, event_id: str) -> None:
     try:
-        event = await asyncio.to_thread(services.store.claim_event, event_id, services.settings.lease_s)
+        event = await asyncio.to_thread(services.store.claim_event, event_id, LEASE_S)
         if event is not None:
-            await flow.handle_event(services, event)
-    except EvalwindowError as error:  # its lease runs out, then the dispatcher tries again
+            await asyncio.wait_for(flow.handle_event(services, event), LIMIT_S)
+    except (EvalwindowError, TimeoutError) as error:  # its lease runs out, then the dispatcher tries again
         log.warning("event %s: %s", event_id, error)
     except Exception:
         log.exception("event %s failed", event_id)
