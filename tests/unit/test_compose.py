@@ -1,0 +1,171 @@
+"""docker-compose.yaml fits the Compose Specification, the Procfile, the settings and the files of this repository.
+
+No container is started here: that its images build and run is not shown by these tests.
+"""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from evalwindow.processes import GRACE_S, read_procfile
+from evalwindow.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yaml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
+OURS = ("migrate", "web", "dispatcher", "gpu", "gpu-on-cpu")
+INTERPOLATED = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[-?])?([^}]*)\}")
+
+
+def schema() -> dict[str, Any]:
+    """The specification's JSON schema, as check-jsonschema carries it."""
+    text = files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text()
+    return json.loads(text)
+
+
+def test_it_fits_the_compose_specification() -> None:
+    jsonschema.validate(COMPOSE, schema())
+
+
+def test_the_specification_refuses_a_misspelt_key() -> None:
+    broken = {**COMPOSE, "services": {**SERVICES, "web": {**SERVICES["web"], "comand": "x"}}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema())
+
+
+@pytest.mark.parametrize("name, process", [("web",) * 2, ("dispatcher",) * 2, ("gpu",) * 2, ("gpu-on-cpu", "gpu")])
+def test_each_command_is_the_procfiles(name: str, process: str) -> None:
+    assert SERVICES[name]["command"] == read_procfile(ROOT / "Procfile")[process]
+
+
+def test_every_process_of_the_procfile_has_a_service() -> None:
+    assert set(read_procfile(ROOT / "Procfile")) <= set(SERVICES)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_of_ours_is_a_setting(name: str) -> None:
+    ours = {key for key in SERVICES[name]["environment"] if key.startswith(PREFIX)}
+    assert ours
+    assert {key.removeprefix(PREFIX).lower() for key in ours} <= set(Settings.model_fields)
+
+
+def test_the_image_sets_no_unknown_variable() -> None:
+    named = {name.lower() for name in re.findall(rf"\b{PREFIX}([A-Z_]+)=", DOCKERFILE)}
+    assert named
+    assert named <= set(Settings.model_fields)
+
+
+def test_the_config_and_the_home_are_mounted_where_the_image_looks_for_them() -> None:
+    looked_for = dict(re.findall(rf"\b({PREFIX}[A-Z]+)=(\S+)", DOCKERFILE))
+    for name in OURS:
+        targets = [volume.split(":")[-2 if volume.endswith(":ro") else -1] for volume in _volumes(name)]
+        assert looked_for["EVALWINDOW_CONFIG"] in targets
+        assert looked_for["EVALWINDOW_HOME"] in targets
+
+
+def test_a_gpu_unit_shares_its_home_with_nobody() -> None:
+    homes = {name: next(v for v in _volumes(name) if v.endswith(":/var/lib/evalwindow")) for name in OURS}
+    assert homes["gpu"] not in {homes["web"], homes["dispatcher"], homes["migrate"]}
+
+
+def test_no_secret_is_written_down() -> None:
+    """Every password, secret, token and key is a variable, and none of them has a default."""
+    secrets = {
+        name: rest for name, _, rest in INTERPOLATED.findall(TEXT) if re.search("PASSWORD|SECRET|TOKEN|KEY", name)
+    }
+    assert {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "EVALWINDOW_WEBHOOK_SECRET"} <= set(secrets)
+    assert set(secrets.values()) <= {"", "set it in .env"}
+    for service in SERVICES.values():
+        for key, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|TOKEN|KEY", key):
+                assert INTERPOLATED.fullmatch(value), key
+
+
+def test_the_example_names_every_variable_and_no_other() -> None:
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    optional = {"EVALWINDOW_GITHUB_API_URL", "EVALWINDOW_LOG_LEVEL"}
+    assert set(example) == {name for name, _, _ in INTERPOLATED.findall(TEXT)} - optional
+    assert not [name for name, value in example.items() if value and re.search("PASSWORD|SECRET|TOKEN|KEY", name)]
+
+
+def test_every_long_running_service_is_restarted_and_checked() -> None:
+    lasting = {name: service for name, service in SERVICES.items() if name != "migrate"}
+    assert {service["restart"] for service in lasting.values()} == {"unless-stopped"}
+    unchecked = [name for name, service in lasting.items() if "healthcheck" not in service]
+    assert unchecked == ["dispatcher"]  # it listens nowhere; one that ends is restarted
+
+
+def test_processes_start_after_the_schema_and_the_broker() -> None:
+    for name in ("web", "dispatcher", "gpu", "gpu-on-cpu"):
+        conditions = {other: how["condition"] for other, how in SERVICES[name]["depends_on"].items()}
+        assert conditions == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
+    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
+def test_the_gpu_worker_reserves_a_gpu_and_its_cpu_twin_does_not() -> None:
+    device = SERVICES["gpu"]["deploy"]["resources"]["reservations"]["devices"][0]
+    assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 1, ["gpu"])
+    assert "deploy" not in SERVICES["gpu-on-cpu"]
+    assert (SERVICES["gpu"]["profiles"], SERVICES["gpu-on-cpu"]["profiles"]) == (["gpu"], ["cpu"])
+
+
+def test_a_gpu_worker_has_time_to_drain() -> None:
+    for name in ("gpu", "gpu-on-cpu"):
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= GRACE_S
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_may_write_and_do_as_little_as_can_be(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE) == ["evalwindow"]
+
+
+def test_postgres_and_redis_are_reached_from_inside_only() -> None:
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    for name in ("postgres", "redis"):
+        assert SERVICES[name]["networks"] == ["inside"]
+        assert "ports" not in SERVICES[name]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_image_is_built_from_a_dockerfile_and_a_list_that_exist(name: str) -> None:
+    build = SERVICES[name]["build"]
+    assert (ROOT / build["dockerfile"]).is_file()
+    assert (ROOT / build["args"]["LOCK"]).is_file()
+    assert set(build["args"]) <= set(re.findall(r"^ARG ([A-Z_]+)", DOCKERFILE, re.MULTILINE))
+
+
+def test_every_path_that_is_copied_exists_and_is_not_ignored() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE):
+        for path in line.split():
+            _assert_in_context(path, kept)
+
+
+def test_every_mounted_file_of_ours_exists() -> None:
+    sources = {volume.split(":")[0] for name in SERVICES for volume in _volumes(name) if volume.startswith("./")}
+    assert sources
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def _volumes(name: str) -> list[str]:
+    """With defaults put in for variables."""
+    return [INTERPOLATED.sub(lambda found: found[3], volume) for volume in SERVICES[name].get("volumes", [])]
+
+
+def _assert_in_context(path: str, kept: set[str]) -> None:
+    if path == "${LOCK}":
+        assert "constraints/*.txt" in kept
+        return
+    assert (ROOT / path).exists()
+    assert path in kept
