@@ -53,7 +53,7 @@ _FILTERS = (
     *("capitalize", "default", "first", "int", "items", "last", "length", "list", "lower"),
     *("reverse", "sort", "string", "title", "trim", "unique", "upper"),
 )
-_OWN_FILTERS = ("join", "tojson")
+ALLOWED_FILTERS = (*_FILTERS, "join", "tojson")
 
 
 def check_template(text: str) -> str:
@@ -120,8 +120,8 @@ def _check(node: nodes.Node, *, depth: int) -> None:
 
 
 def _refusal(node: nodes.Node) -> str | None:
-    if isinstance(node, nodes.Filter) and node.name not in _FILTERS + _OWN_FILTERS:
-        return str(UnknownName("filter", node.name, _FILTERS + _OWN_FILTERS))
+    if isinstance(node, nodes.Filter) and node.name not in ALLOWED_FILTERS:
+        return str(UnknownName("filter", node.name, ALLOWED_FILTERS))
     if isinstance(node, nodes.Name) and node.name.startswith("_"):
         return f"the name {node.name!r} starts with an underscore"
     if isinstance(node, nodes.For) and node.recursive:

@@ -19,7 +19,7 @@ _NUMBER = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _MAX_DIGITS = 400
-_MAX_EXPONENT = 308
+_MAX_EXPONENT = 400
 
 
 def last_number(text: str) -> tuple[str, Fraction] | None:
@@ -45,7 +45,7 @@ def parse_number(text: str) -> Fraction | None:
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
-    """None for what no float could hold and for a division by zero."""
+    """None for more digits or a larger exponent than any float has, and for a division by zero."""
     size = _size(match)
     negative = "-" in (match["sign"], match["inner_sign"])
     return -size if size is not None and negative else size

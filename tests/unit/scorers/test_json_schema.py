@@ -1,3 +1,6 @@
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from pydantic import ValidationError
 
@@ -37,11 +40,30 @@ def test_a_schema_may_refer_to_itself(bench):
     assert bench.value({"type": "json_schema", "schema": tree}, "[[1]]") == 0
 
 
+class Visits(BaseHTTPRequestHandler):
+    """Serves a schema that accepts anything, and counts who comes for it."""
+
+    count = 0
+
+    def do_GET(self):
+        Visits.count += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
 def test_a_reference_to_the_network_is_never_followed(bench):
-    scorer = {"type": "json_schema", "schema": {"$ref": "http://127.0.0.1:9/person.json"}}
-    score = bench.score(scorer, "{}")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Visits) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/person.json"
+        score = bench.score({"type": "json_schema", "schema": {"$ref": url}}, "{}")
+        server.shutdown()
+    assert Visits.count == 0
     assert score.value is None
-    assert "refers to 'http://127.0.0.1:9/person.json'" in score.reason
+    assert f"refers to {url!r}" in score.reason
 
 
 def test_what_is_no_schema_is_refused_with_the_suite(bench):

@@ -9,7 +9,7 @@ from evalwindow.config import Limits
 from evalwindow.model import Candidate
 from evalwindow.pr_config import parse_pr_config
 from evalwindow.suites import json_schema, load_suite
-from evalwindow.templates import _FILTERS, _OWN_FILTERS
+from evalwindow.templates import ALLOWED_FILTERS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "suites.md").read_text()
 SUITE, PR_CONFIG = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -38,7 +38,7 @@ def test_the_pull_requests_example_is_read(suite):
 def test_every_scorer_and_every_filter_is_on_the_page():
     kinds = {each["properties"]["type"]["const"] for each in json_schema()["$defs"].values() if _is_scorer(each)}
     assert kinds
-    for name in [*kinds, *_FILTERS, *_OWN_FILTERS]:
+    for name in [*kinds, *ALLOWED_FILTERS]:
         assert f"`{name}`" in PAGE, name
 
 

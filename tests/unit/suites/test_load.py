@@ -78,6 +78,12 @@ def test_a_misspelt_option_of_a_scorer_is_named_with_the_nearest(desk):
     assert refusal.endswith("scorers[0].tolerence: unknown key 'tolerence'; did you mean 'tolerance'?")
 
 
+def test_an_option_of_another_scorer_is_not_offered(desk):
+    refusal = desk.refusal(scorers=[{"type": "exact", "tolerance": 1}])
+    assert "scorers[0].tolerance: unknown key 'tolerance'; known: assertion, ignore_case" in refusal
+    assert "relative" not in refusal
+
+
 def test_a_misspelt_key_deep_in_the_policy_is_named(desk):
     refusal = desk.refusal(policy={"smoke": {"redat": 3}})
     assert refusal.endswith("policy.smoke.redat: unknown key 'redat'; did you mean 'red_at'?")
