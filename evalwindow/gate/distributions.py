@@ -95,7 +95,10 @@ def mcnemar(down: float, up: float) -> float:
 
 def student_cdf(t: float, df: float) -> float:
     """P(T <= t) for Student's t with `df` degrees of freedom."""
-    tail = beta_cdf(df / (df + t * t), df / 2, 0.5) / 2
+    square = t * t
+    if square < 1:  # in the middle from the centre outwards, where the tail would lose its last digits
+        return 0.5 + math.copysign(beta_cdf(square / (df + square), 0.5, df / 2) / 2, t)
+    tail = beta_cdf(df / (df + square), df / 2, 0.5) / 2
     return tail if t < 0 else 1 - tail
 
 

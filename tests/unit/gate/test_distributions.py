@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
@@ -16,6 +16,7 @@ def test_the_incomplete_beta_function_is_scipys(x: float, a: float, b: float) ->
 
 
 @given(p=st.floats(0.5, 0.9999), df=st.integers(1, 100_000))
+@example(p=0.5000000000000001, df=16_384)  # sixteen digits beside the middle
 def test_students_quantile_is_scipys(p: float, df: int) -> None:
     assert own.student_quantile(p, df) == pytest.approx(stats.t.ppf(p, df), rel=1e-6, abs=1e-6)
 

@@ -145,6 +145,12 @@ def test_flips_that_come_in_bunches_count_as_fewer() -> None:
     assert interval(bunched, names).upper(0.95) >= 0 > interval(bunched).upper(0.95)
 
 
+def test_flips_that_cancel_within_clusters_prove_nothing() -> None:
+    cancelling = [-1.0, 1.0] * 100
+    names = [str(index // 2) for index in range(200)]
+    assert interval(cancelling, names).lower(0.95) <= interval(cancelling).lower(0.95) < 0
+
+
 def test_one_cluster_alone_is_judged_as_it_stands() -> None:
     values = [-1.0] * 10 + [0.0] * 90
     assert interval(values, ["a"] * 100) == interval(values)

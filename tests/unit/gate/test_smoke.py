@@ -136,6 +136,11 @@ def test_a_re_ask_fails_by_its_assertion_too() -> None:
     assert judge(suite, found).answer is Answer.FAIL
 
 
+def test_re_asks_are_read_in_the_order_of_their_epochs() -> None:
+    again = reasks("s0", 0.0, 0.0, *[1.0] * 10)
+    assert judge(smoke_of(2), results([0.0, 1.0]) + again[::-1]).answer is Answer.FAIL
+
+
 def test_a_suite_that_tests_nothing_is_inconclusive_and_says_so() -> None:
     verdict = judge(smoke_of(5, must_pass=False), results([1.0] * 5))
     assert verdict.answer is Answer.INCONCLUSIVE
