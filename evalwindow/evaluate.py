@@ -55,7 +55,7 @@ class Evaluator:
 
     def request(self, sample: Sample, epoch: int) -> CompletionRequest:
         spec = self.suite.spec
-        choices = sample.choices if any(scorer.needs_choices for scorer in spec.scorers) else ()
+        choices = sample.choices if self.suite.scores_choices else ()
         return CompletionRequest(
             model=self.candidate.model,
             adapter=self.candidate.adapter,
