@@ -29,9 +29,9 @@ BLOB_OVER = 1_000_000  # bytes; the contents API leaves larger ones to the blobs
 
 @dataclass
 class Failure:
-    """What the next `times` requests whose path holds `path` get instead of an answer."""
+    """What the next `times` requests whose path holds `path` get; without a status the true answer, only late."""
 
-    status: int
+    status: int | None = None
     times: int = 1
     path: str = ""
     headers: dict[str, str] = field(default_factory=dict)
@@ -95,6 +95,8 @@ def create_app(standin: Standin) -> FastAPI:
         if failure is None:
             return await call(request)
         await asyncio.sleep(failure.delay_s)
+        if failure.status is None:
+            return await call(request)
         return JSONResponse({"message": "told to fail"}, failure.status, failure.headers)
 
     return app

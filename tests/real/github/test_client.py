@@ -159,7 +159,7 @@ async def test_a_spent_rate_limit_waits_until_it_starts_anew(token_client, stand
 
 
 async def test_a_slow_github_is_a_later_try(github_url, standin):
-    standin.failures.append(Failure(status=200, delay_s=1))
+    standin.failures.append(Failure(delay_s=1))
     client = GitHub(api_url=github_url, auth=TokenAuth("ghp_x"), timeout_s=0.2)
     with pytest.raises(GitHubUnavailable, match="no answer"):
         async with client.open(REPO) as repo:

@@ -1,5 +1,6 @@
 """Deliveries of the store, told to GitHub by the flow."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from demo.github_standin import Failure
 from evalwindow import flow
 from evalwindow.admission import Submission
+from evalwindow.github.publish import publish
 from evalwindow.model import Candidate, Source
 from tests.real.web.helpers import answer_run
 
@@ -61,6 +63,21 @@ async def test_all_suites_and_commits_of_a_pull_request_share_one_comment(servic
     assert "sums-smoke" in comment["body"]
     assert "sums-regression" in comment["body"]
     assert len(standin.check_runs) == 4
+
+
+async def test_a_run_that_ends_while_the_comment_is_written_gets_into_it(services, standin):
+    first, second = _run(services), _run(services, suite="sums-regression")
+    await answer_run(services, first.id, lambda target: target)
+    standin.failures.append(Failure(delay_s=1, path="/comments"))
+    comments = [d for d in services.store.deliveries(first.id) if d.channel == "comment"]
+    publishing = asyncio.create_task(publish(services, comments[0]))
+    while not standin.requests:
+        await asyncio.sleep(0.02)
+    await answer_run(services, second.id, lambda target: target)
+    await publishing
+    (comment,) = standin.comments
+    assert "Queued" not in comment["body"]
+    assert "Inconclusive" in comment["body"]  # no baseline yet
 
 
 async def test_a_superseded_run_s_check_is_cancelled(services, standin):
