@@ -1,9 +1,12 @@
 import datetime as dt
 
 import pytest
+from sqlalchemy import func, update
 
 from evalwindow.model import ShardState, Tier
+from evalwindow.store.database import try_advisory_lock
 from evalwindow.store.rows import Backlog, Reaped
+from evalwindow.store.tables import shard
 from tests.real.store.world import LEASE_S, OVER, at_once
 
 REGRESSION = Tier.REGRESSION
@@ -135,11 +138,19 @@ def test_a_shard_whose_message_got_lost_is_sent_again(world):
     assert world.store.top_up("warm", REGRESSION, 2) == ids
 
 
-def test_only_one_reaper_works_at_a_time(world):
+def test_many_reapers_put_each_shard_right_once(world):
     run_id = world.admit(shards=[["s0"]] * 50)
     for shard_id in world.shard_ids(run_id):
         world.claim(shard_id, lease_s=OVER)
     assert sum(reaped.retried for reaped in at_once(lambda _: world.store.reap(LEASE_S, 5))) == 50
+
+
+def test_a_reaper_leaves_the_work_to_one_that_is_at_it(world):
+    world.claim(world.shard_ids(world.admit())[0], lease_s=OVER)
+    with world.store._transaction() as other:
+        assert try_advisory_lock(other, "reaper")
+        assert world.store.reap(LEASE_S, 5) == Reaped()
+    assert world.store.reap(LEASE_S, 5) == Reaped(retried=1)
 
 
 def test_messages_that_nobody_takes_are_sent_again_at_growing_pauses(world):
@@ -155,10 +166,6 @@ def test_messages_that_nobody_takes_are_sent_again_at_growing_pauses(world):
 
 
 def _age_dispatch(world, shard_id, *, seconds):
-    from sqlalchemy import func, update
-
-    from evalwindow.store.tables import shard
-
     then = func.now() - dt.timedelta(seconds=seconds)
     with world.store._transaction() as connection:
         connection.execute(update(shard).where(shard.c.id == shard_id).values(dispatched_at=then))

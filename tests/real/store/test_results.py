@@ -51,9 +51,9 @@ def test_the_first_result_of_a_sample_and_epoch_stays(world):
 
 def test_many_writers_of_the_same_results_in_any_order_leave_each_once(world):
     [held, _] = world.claim_all(world.admit())
-    batch = [result(f"s{number}", epoch) for number in range(10) for epoch in range(3)]
+    batch = [result(f"s{number}", epoch) for number in range(200) for epoch in range(3)]
     orders = [batch, list(reversed(batch))]
-    counts = at_once(lambda number: world.store.record(held.run_id, held.id, held.token, orders[number % 2]))
+    counts = at_once(lambda number: world.store.record(held.run_id, held.id, held.token, orders[number % 2]), 6)
     assert sum(counts) == len(batch) == len(world.store.results(held.run_id))
 
 
@@ -102,7 +102,7 @@ def test_an_empty_cache_call_is_nothing(store):
 
 
 def test_many_writers_of_the_same_cache_keys_never_deadlock(store):
-    keys = [f"k{number}" for number in range(30)]
+    keys = [f"k{number}" for number in range(600)]
     orders = [keys, list(reversed(keys))]
-    at_once(lambda number: store.cache_put({key: Completion(text=key) for key in orders[number % 2]}))
-    assert len(store.cache_get(keys)) == 30
+    at_once(lambda number: store.cache_put({key: Completion(text=key) for key in orders[number % 2]}), 6)
+    assert len(store.cache_get(keys)) == 600
