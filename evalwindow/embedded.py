@@ -76,7 +76,7 @@ def start_postgres(home: Path, *, durable: bool = True) -> Server:
     with _locked(folder, "PostgreSQL") as lock:
         _give(folder, socket_dir)
         if not (data / "PG_VERSION").exists():
-            _init_postgres(data)
+            _init_postgres(data, durable=durable)
         (data / "postmaster.pid").unlink(missing_ok=True)  # stale: we hold the lock
         command: list[str | Path] = [_postgres("postgres"), "-D", data, "-k", socket_dir, "-c", "listen_addresses="]
         if not durable:
@@ -200,11 +200,21 @@ def _servant() -> str | None:
     return SERVANT if os.geteuid() == 0 else None
 
 
-def _init_postgres(data: Path) -> None:
+def _init_postgres(data: Path, *, durable: bool) -> None:
     """initdb; only the owner of the socket's folder gets in, so nobody is asked for a password."""
     user = _servant()
+    command: list[str | Path] = [
+        _postgres("initdb"),
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-locale",
+    ]
     made = subprocess.run(
-        [_postgres("initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale"],
+        command if durable else [*command, "--no-sync"],
         capture_output=True,
         text=True,
         cwd=data.parent,
