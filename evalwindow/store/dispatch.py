@@ -10,6 +10,7 @@ from sqlalchemy import text, update
 
 from evalwindow.model import ShardState, Tier
 from evalwindow.store.database import Database, try_advisory_lock
+from evalwindow.store.endings import in_order
 from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
 
@@ -110,10 +111,10 @@ class Dispatch(Database):
 
     def undispatch(self, shard_ids: Sequence[str]) -> None:
         """Their messages could not be sent: pending again, for the next round."""
-        unsent = shard.c.id.in_(list(shard_ids)), shard.c.state == ShardState.DISPATCHED
+        unsent = in_order(shard.c.id.in_(list(shard_ids)), shard.c.state == ShardState.DISPATCHED)
         back = {"state": ShardState.PENDING, "dispatches": shard.c.dispatches - 1}
         with self._transaction() as connection:
-            connection.execute(update(shard).where(*unsent).values(back))
+            connection.execute(update(shard).where(shard.c.id == unsent.c.id).values(back))
 
     def backlog(self) -> list[Backlog]:
         """What is not final, by pool and tier."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, null, select, update
+from sqlalchemy import CTE, ColumnElement, Connection, exists, func, null, select, update
 
 from evalwindow.model import RunState, ShardState, Summary, Verdict
 from evalwindow.store.database import Database, lease
@@ -64,8 +64,11 @@ def end_runs(connection: Connection, run_ids: Sequence[str], *, state: RunState,
 
 
 def _cancel_shards(connection: Connection, run_ids: Sequence[str]) -> None:
-    """Locked in the order of their ids, as every statement that touches several shards does: no deadlock."""
-    unfinished = and_(shard.c.run_id.in_(run_ids), shard.c.state.in_(UNFINISHED))
-    chosen = select(shard.c.id).where(unfinished).order_by(shard.c.id).with_for_update().cte("chosen")
+    chosen = in_order(shard.c.run_id.in_(run_ids), shard.c.state.in_(UNFINISHED))
     cancelled = {"state": ShardState.CANCELLED, "lease_until": null(), "finished_at": func.now()}
     connection.execute(update(shard).where(shard.c.id == chosen.c.id).values(cancelled))
+
+
+def in_order(*conditions: ColumnElement[bool]) -> CTE:
+    """Ids of shards, locked in their order, as by every statement that changes several: so none can deadlock."""
+    return select(shard.c.id).where(*conditions).order_by(shard.c.id).with_for_update().cte("chosen")
