@@ -153,7 +153,7 @@ async def _spawn(plan: EnginePlan, *, generation: int, environ: Mapping[str, str
     socket.unlink(missing_ok=True)
     with _fresh_log(plan.paths.log).open("wb") as output:
         process = await spawn(line, environment=env, output=output)
-    Group.of(process.pid).write(plan.paths.process(generation))
+    Group.of(process.pid, program=line[0]).write(plan.paths.process(generation))
     log.info("engine of pool %s: pid %s, log %s", plan.name, process.pid, plan.paths.log)
     return process
 

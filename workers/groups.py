@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -78,9 +79,13 @@ class Group:
     user: int
 
     @classmethod
-    def of(cls, leader: int) -> Group:
-        process = psutil.Process(leader)
-        return cls(leader=leader, started=process.create_time(), executable=process.exe(), user=os.getuid())
+    def of(cls, leader: int, *, program: str) -> Group:
+        """The group of a child that was just started; it may have ended already."""
+        try:
+            started = psutil.Process(leader).create_time()
+        except psutil.NoSuchProcess:
+            started = time.time()
+        return cls(leader=leader, started=started, executable=os.path.realpath(program), user=os.getuid())
 
     def write(self, path: Path) -> None:
         write_atomically(path, json.dumps(asdict(self)).encode())

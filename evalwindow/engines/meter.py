@@ -17,7 +17,9 @@ class BusyMeter:
 
     def __init__(self) -> None:
         self._in_flight = 0
-        self._virtual = self._last = self._busy = 0.0
+        self._virtual: float = 0  # whole zeros: on a clock of exact numbers the shares are exact
+        self._busy: float = 0
+        self._last: float = 0
 
     @property
     def busy_s(self) -> float:

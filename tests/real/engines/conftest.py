@@ -14,11 +14,14 @@ from tests.real.engines.unit import GpuUnit, family, gone
 def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuUnit]:
     unit = GpuUnit(tmp_path_factory.mktemp("unit"))
     unit.start()
-    unit.wait_ready()
-    assert unit.process is not None
-    processes = family(unit.process.pid)
-    yield unit
-    assert unit.stop() == 0
+    try:
+        unit.wait_ready()
+        assert unit.process is not None
+        processes = family(unit.process.pid)
+        yield unit
+    finally:
+        status = unit.stop()
+    assert status == 0
     assert gone(processes)
 
 

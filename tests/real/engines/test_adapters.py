@@ -23,6 +23,8 @@ from tests.real.engines.requests import ask
 from tests.real.engines.tiny import adapter_files
 from tests.real.engines.unit import POOL, GpuUnit
 
+pytestmark = pytest.mark.timeout(600)  # with the start of the engine
+
 
 @pytest.fixture(scope="module")
 def digests(unit: GpuUnit) -> Iterator[list[str]]:

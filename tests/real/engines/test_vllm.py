@@ -21,6 +21,8 @@ from evalwindow.model import CompletionRequest, Sampling, Tier
 from tests.real.engines.requests import ask
 from tests.real.engines.unit import POOL, GpuUnit
 
+pytestmark = pytest.mark.timeout(600)  # with the start of the engine
+
 
 class Oracle:
     """The same weights in transformers."""
@@ -197,7 +199,7 @@ async def metric(unit: GpuUnit, pattern: str) -> float:
 
 
 async def until_running(unit: GpuUnit, requests: int) -> None:
-    while await metric(unit, r"^vllm:num_requests_running\{.*\}") != requests:  # noqa: ASYNC110 - another process's
+    while await metric(unit, r"^vllm:num_requests_running\{.*\}") != requests:
         await asyncio.sleep(0.02)
 
 
