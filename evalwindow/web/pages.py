@@ -61,13 +61,13 @@ async def _posted_token(request: Request) -> str:
 
 @router.post("/login")
 def login(token: Annotated[str, Depends(_posted_token)], services: WithServices) -> Response:
-    """The token itself becomes the cookie: revoking it ends the session at once."""
+    """The token itself becomes the cookie: revoking it ends the session at once. Lax, so that links in checks work."""
     if services.store.team_of_token(token) is None:
         return html(render("login.html", problem="This is no valid team token."), 401)
     response = RedirectResponse("/runs", 303)
     secure = services.settings.base_url.startswith("https:")
     response.set_cookie(
-        COOKIE, token, max_age=COOKIE_DAYS * 86400, httponly=True, samesite="strict", secure=secure, path="/"
+        COOKIE, token, max_age=COOKIE_DAYS * 86400, httponly=True, samesite="lax", secure=secure, path="/"
     )
     return response
 
