@@ -15,7 +15,8 @@ SUMMARY_BYTES = 65_535
 STATUS_CHARACTERS = 140
 SHOWN_SAMPLES = 10
 
-_CONCLUSIONS = {Answer.PASS: "success", Answer.FAIL: "failure", Answer.INCONCLUSIVE: "neutral"}
+#: A required check that is neutral lets a pull request in; one that asks for a person does not.
+_CONCLUSIONS = {Answer.PASS: "success", Answer.FAIL: "failure", Answer.INCONCLUSIVE: "action_required"}
 _STATUS_STATES = {Answer.PASS: "success", Answer.FAIL: "failure", Answer.INCONCLUSIVE: "error"}
 
 
@@ -38,16 +39,16 @@ def check_run(view: RunView) -> dict[str, Any]:
 
 
 def conclusion(view: RunView) -> str:
-    """success, failure, neutral or cancelled. A run that broke down is a failure: an error is never a pass."""
+    """success, failure, action_required or cancelled. A run that broke down is a failure: an error is never a pass."""
     if view.run.state in (RunState.SUPERSEDED, RunState.CANCELLED):
         return "cancelled"
     if view.run.state is RunState.FAILED:
         return "failure"
-    return _CONCLUSIONS[view.verdict.answer] if view.verdict else "neutral"
+    return _CONCLUSIONS[view.verdict.answer] if view.verdict else "action_required"
 
 
 def commit_status(view: RunView) -> dict[str, str]:
-    """Body of POST /repos/{repo}/statuses/{sha}. A status knows no neutral: inconclusive is an error there."""
+    """Body of POST /repos/{repo}/statuses/{sha}. What is inconclusive is an error there."""
     return {
         "context": check_name(view),
         "state": _status_state(view),

@@ -22,7 +22,7 @@ def test_a_verdict_becomes_a_completed_check_with_its_run_s_id():
     [
         (Answer.PASS, "success", "success"),
         (Answer.FAIL, "failure", "failure"),
-        (Answer.INCONCLUSIVE, "neutral", "error"),
+        (Answer.INCONCLUSIVE, "action_required", "error"),
     ],
 )
 def test_three_answers_have_three_conclusions(answer, conclusion, state):
