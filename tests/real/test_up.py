@@ -1,0 +1,161 @@
+"""`evalwindow up`: everything starts from nothing, a process that dies comes back, and nothing outlives it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from evalwindow.config_file import read_config
+from evalwindow.errors import ServiceDown
+from evalwindow.up import running
+from tests.real.engines.tiny import write_model
+
+ENGINE = {
+    "model": "model",
+    "dtype": "float32",
+    "max_model_len": 256,
+    "max_num_seqs": 64,
+    "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "33554432"],
+    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"},
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A config with one pool, on a model of a few kilobytes."""
+    folder = tmp_path_factory.mktemp("config")
+    write_model(folder / "model")
+    return written(folder / "evalwindow.yaml", ENGINE)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A home of these tests' own, on a short path; what vLLM learnt of the model in one test serves the next."""
+    folder = Path(tempfile.mkdtemp(prefix="evalwindow-up-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def written(path: Path, engine: dict[str, object]) -> Path:
+    models = {"tiny": {"engine": "vllm", "pool": "warm"}}
+    (path.parent / "suites").mkdir()
+    path.write_text(yaml.safe_dump({"pools": {"warm": engine}, "models": models}))
+    read_config(path)
+    return path
+
+
+@contextmanager
+def up(config: Path, home: Path, *, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command in the foreground, once it said that it is ready, and its base URL."""
+    environ = {
+        **os.environ,
+        "EVALWINDOW_HOME": str(home),
+        "EVALWINDOW_CONFIG": str(config),
+        "EVALWINDOW_PORT": str(port),
+    }
+    command = [sys.executable, "-m", "evalwindow.cli", "up"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process, _ready_url(process)
+        finally:
+            started = tree(process) if process.poll() is None else []
+            process.kill()
+            until(lambda: not left(started))
+
+
+def _ready_url(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if found := re.search(r"EVALWINDOW_URL=(http://\S+)", line):
+            return found[1]
+    raise AssertionError("".join(said))
+
+
+def tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Everything below it, the engine's own children too."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def left(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run."""
+    running = [process for process in processes if process.is_running()]
+    return [process for process in running if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return ""
+
+
+def until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.1)
+
+
+def ready(base_url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base_url}/readyz", timeout=5) as answer:  # noqa: S310  our own http URL
+            return bool(json.load(answer)["ready"])
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def web_of(process: subprocess.Popen[str]) -> int:
+    """Pid of the web app itself: its guard's command line names it too."""
+    lines = {one.pid: command_of(one) for one in tree(process)}
+    pids = [pid for pid, line in lines.items() if "evalwindow.web" in line and "evalwindow.guard" not in line]
+    return pids[0] if pids else 0
+
+
+def test_a_taken_port_a_killed_web_app_and_a_gentle_end(config: Path, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with up(config, home, port=port) as (process, base_url):
+            assert not base_url.endswith(f":{port}")
+            assert ready(base_url)
+            web = web_of(process)
+            os.kill(web, signal.SIGKILL)
+            until(lambda: web_of(process) not in {0, web} and ready(base_url))
+            started = tree(process)
+            process.terminate()
+            assert process.wait() == 0
+            assert left(started) == []
+
+
+def test_a_kill_of_the_starter_leaves_nothing_behind(config: Path, home: Path) -> None:
+    with up(config, home, port=0) as (process, base_url):
+        assert ready(base_url)
+        started = tree(process)
+        lines = " ".join(command_of(one) for one in started)
+        for part in ("postgres", "redis-server", "evalwindow.web", "workers.dispatcher", "workers.gpu", "api_server"):
+            assert part in lines
+        process.kill()
+        until(lambda: not left(started))
+
+
+def test_a_process_that_cannot_start_ends_the_wait_with_its_last_words(tmp_path: Path, home: Path) -> None:
+    config = written(tmp_path / "evalwindow.yaml", {**ENGINE, "model": "nowhere"})
+    stack = running(home=home, config=config, environ={"EVALWINDOW_PORT": "0"})
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(ServiceDown, match=r"gpu.*exit code 1.*nowhere"), stack:
+        pass
+    assert set(left(psutil.Process().children(recursive=True))) <= before
