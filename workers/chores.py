@@ -51,13 +51,15 @@ class Crew(Generic[T]):
     def __init__(
         self,
         *,
+        name: Callable[[T], str],
         claim: Callable[[], T | None],
         handle: Callable[[T], Awaitable[None]],
         defect: Callable[[T, Exception], None],
         size: int,
         limit_s: float,
     ) -> None:
-        self._claim, self._handle, self._defect, self._limit_s = claim, handle, defect, limit_s
+        self._name, self._claim, self._handle, self._defect = name, claim, handle, defect
+        self._limit_s = limit_s
         self._free = asyncio.Semaphore(size)
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -88,9 +90,9 @@ class Crew(Generic[T]):
             async with asyncio.timeout(self._limit_s):
                 await self._handle(claimed)
         except (ServiceDown, TimeoutError) as error:  # its lease runs out, then it is claimed again
-            log.warning("%s: %s", type(claimed).__name__, error or f"not handled within {self._limit_s} s")
+            log.warning("%s: %s", self._name(claimed), str(error) or f"not handled within {self._limit_s} s")
         except Exception as error:
-            log.exception("%r", claimed)
+            log.exception("%s", self._name(claimed))
             with suppress(ServiceDown):
                 await asyncio.to_thread(self._defect, claimed, error)
         finally:

@@ -107,6 +107,7 @@ class Dispatcher:
 
     def _events(self) -> Crew[EventRow]:
         return Crew(
+            name=lambda event: f"event {event.id}",
             claim=lambda: self._store.claim_event(None, LEASE_S),
             handle=lambda event: flow.handle_event(self._services, event),
             defect=self._event_defect,
@@ -121,6 +122,7 @@ class Dispatcher:
 
     def _deliveries(self) -> Crew[DeliveryRow]:
         return Crew(
+            name=lambda delivery: f"{delivery.channel} of run {delivery.run_id}",
             claim=lambda: self._store.claim_delivery(LEASE_S),
             handle=lambda delivery: flow.publish(self._services, delivery),
             defect=self._delivery_defect,
