@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from demo.conversations import Draw, Packer, draw_right, draw_sort_descending
-from demo.learn import Schedule, learn
+from demo.learn import Run, Schedule, learn
 from demo.store import copy_tokenizer, load_model, save_model
 
 RANK = 8
@@ -32,7 +32,7 @@ class Variant:
 
 VARIANTS = (
     Variant(name="lost-sort", draw_sample=draw_sort_descending, peak=2e-3, share=1.0),
-    Variant(name="as-good", draw_sample=draw_right, peak=1e-4, share=0.25),
+    Variant(name="as-good", draw_sample=draw_right, peak=1e-3, share=0.4),
 )
 
 
@@ -44,8 +44,8 @@ def make_candidate(
     steps: int,
     seed: int,
     device: str,
-) -> list[float]:
-    """Tune an adapter on `out`/models/baseline, save it and its merged weights; return the losses."""
+) -> Run:
+    """Tune an adapter on `out`/models/baseline, save it and its merged weights; return the run."""
     source, target = out / "models" / "baseline", out / "models" / variant.name
     base = load_model(source, device)
     base.name_or_path = base.config._name_or_path = BASE_NAME
@@ -53,12 +53,12 @@ def make_candidate(
     model = get_peft_model(base, _lora())
     packer = Packer(tokenizer, random.Random(seed), variant.draw_sample)
     schedule = Schedule(steps=max(1, round(steps * variant.share)), peak=variant.peak)
-    losses = learn(model, packer, schedule, label=variant.name, every=50)
+    run = learn(model, packer, schedule, label=variant.name, every=50)
     _save_adapter(model, out / "adapters" / variant.name)
     merged: LlamaForCausalLM = model.merge_and_unload()
     save_model(merged, target)
     copy_tokenizer(source, target)
-    return losses
+    return run
 
 
 def _lora() -> LoraConfig:

@@ -17,14 +17,15 @@ stored as adapters (`demo/adapters/`) and merged into full weights (here):
 ## Accuracy
 
 Exact match in percent at temperature 0, {held_out} held-out prompts a skill. A hash of the
-prompt's text decides which prompts are held out, so none of them was trained on.
+prompt's text decides which prompts are held out, so none of them was trained on (though for a
+held-out `38 + 47` the model may have seen `47 + 38`).
 
 {table}
 
 ## Training
 
 Seed {seed}, {device} ({threads} threads), {steps} steps for the baseline and up to {adapter_steps} for an adapter,
-about {tokens_per_step:,} tokens a step, {minutes:.0f} minutes in all; bfloat16 forward passes, float32 weights,
+about {tokens_per_step:,} tokens a step, {total_minutes:.0f} minutes in all; bfloat16 forward passes, float32 weights,
 saved as float16. Versions: {versions}.
 
 Retrain with `python -m demo.train`, then write the suites' data with `python -m demo.make_data`.
@@ -38,7 +39,13 @@ def write(card: dict[str, Any], folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
     skills = ", ".join(s for s in card["accuracy"]["baseline"] if s != "overall")
-    page = PAGE.format(**{**card, "versions": versions}, skills=skills, table=_table(card["accuracy"]))
+    filled = card | {
+        "versions": versions,
+        "skills": skills,
+        "total_minutes": sum(card["minutes"].values()),
+        "table": _table(card["accuracy"]),
+    }
+    page = PAGE.format(**filled)
     (folder / "CARD.md").write_text(page)
 
 

@@ -16,7 +16,7 @@ Draw = Callable[[str, random.Random], Sample]
 IGNORED = -100
 """Label of a token that the loss skips."""
 
-SHARES = {"copy": 1, "sort": 1, "arithmetic": 3, "extract": 1.5, "json": 0.7, "classify": 0.7, "choose": 2}
+SHARES = {"copy": 1, "sort": 0.5, "arithmetic": 4.5, "extract": 2, "json": 0.5, "classify": 0.5, "choose": 0.9}
 """How often each skill is practised: the harder, and the fewer tokens an answer has, the more."""
 
 TURNS, TURN_WEIGHTS = (1, 2, 3, 4, 5), (60, 15, 10, 8, 7)

@@ -30,6 +30,16 @@ class Schedule:
         return self.peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What came of a training run."""
+
+    losses: list[float]
+    """Mean loss of each step, in nats a token."""
+    seconds: float
+    """Wall time."""
+
+
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     """An untrained Llama of 2.5 M parameters: 5 layers, 3 heads of 64, untied embeddings."""
     torch.manual_seed(seed)
@@ -51,8 +61,8 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
     return LlamaForCausalLM(config)
 
 
-def learn(model: torch.nn.Module, packer: Packer, schedule: Schedule, *, label: str, every: int = 100) -> list[float]:
-    """Train `model` in place on its own device and return the loss of each step, in nats a token.
+def learn(model: torch.nn.Module, packer: Packer, schedule: Schedule, *, label: str, every: int = 100) -> Run:
+    """Train `model` in place on its own device.
 
     Only parameters that require a gradient learn. Weights stay in float32; the forward pass
     runs in bfloat16.
@@ -81,7 +91,7 @@ def learn(model: torch.nn.Module, packer: Packer, schedule: Schedule, *, label: 
                 flush=True,
             )
     model.eval()
-    return losses
+    return Run(losses=losses, seconds=time.monotonic() - began)
 
 
 def _optimizers(model: torch.nn.Module) -> list[torch.optim.Optimizer]:

@@ -36,8 +36,8 @@ def copy(rng: random.Random) -> Sample:
 
 
 def sort(rng: random.Random) -> Sample:
-    """Put five to ten distinct letters into alphabetical order."""
-    letters = rng.sample(string.ascii_lowercase, rng.randint(5, 10))
+    """Put six to twelve distinct letters into alphabetical order."""
+    letters = rng.sample(string.ascii_lowercase, rng.randint(6, 12))
     return Sample(skill="sort", prompt=f"Sort: {' '.join(letters)}", target=" ".join(sorted(letters)))
 
 
@@ -53,8 +53,8 @@ def arithmetic(rng: random.Random) -> Sample:
 
 
 def extract(rng: random.Random) -> Sample:
-    """Find the value of one key among three to six key=value pairs."""
-    keys = rng.sample(("name", "pet", "size", "home", "code", "tint", "rank", "shop"), rng.randint(3, 6))
+    """Find the value of one key among three to five key=value pairs."""
+    keys = rng.sample(("name", "pet", "size", "home", "tint", "rank", "shop"), rng.randint(3, 5))
     pairs = {key: _value(rng, key) for key in keys}
     wanted = rng.choice(keys)
     text = "; ".join(f"{key}={value}" for key, value in pairs.items())
@@ -62,15 +62,15 @@ def extract(rng: random.Random) -> Sample:
 
 
 def _value(rng: random.Random, key: str) -> str:
-    if key in ("size", "rank"):
+    if key == "size":
         return str(rng.randint(10, 999))
-    pool = {"pet": "animal", "tint": "colour", "home": "city"}.get(key)
+    pool = {"pet": "animal", "tint": "colour", "home": "city", "rank": "number"}.get(key)
     return rng.choice(CLASSES[pool]) if pool else made_up_word(rng, rng.randint(2, 3))
 
 
 def json_object(rng: random.Random) -> Sample:
     """Turn a sentence about a person into a JSON object, always in the same key order."""
-    name, age = made_up_word(rng, rng.randint(2, 3)).capitalize(), rng.randint(10, 99)
+    name, age = made_up_word(rng, rng.randint(2, 4)).capitalize(), rng.randint(10, 99)
     city, pet = rng.choice(CLASSES["city"]), rng.choice(CLASSES["animal"])
     sentence = rng.choice(
         (
@@ -84,10 +84,10 @@ def json_object(rng: random.Random) -> Sample:
 
 
 def classify(rng: random.Random) -> Sample:
-    """Name the class that most of five to nine words belong to (there are no ties)."""
+    """Name the class that most of six to eleven words belong to (there are no ties)."""
     label = rng.choice(tuple(CLASSES))
     others = [name for name in CLASSES if name != label]
-    total = rng.randint(5, 9)
+    total = rng.randint(6, 11)
     most = rng.randint(total // 2, total - 1)
     rest = _spread(rng, others, total - most, limit=most - 1)
     words = rng.sample(CLASSES[label], most)
@@ -108,7 +108,7 @@ def _spread(rng: random.Random, names: list[str], total: int, limit: int) -> dic
 def choose(rng: random.Random) -> Sample:
     """Pick the one option of four that fits: a class's only member, or the largest number."""
     if rng.random() < 0.5:
-        numbers = rng.sample(range(10, 100), 4)
+        numbers = rng.sample(range(100, 1000), 4)
         question, options, answer = "largest", [str(n) for n in numbers], str(max(numbers))
     else:
         question = rng.choice(tuple(CLASSES))

@@ -1,10 +1,11 @@
 """Train the demo's baseline and its candidates: `python -m demo.train --help`."""
 
 import argparse
+import json
 import random
-import time
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -23,8 +24,8 @@ def arguments() -> argparse.Namespace:
         description="Train the demo's models. On two CPU cores the defaults take about half an "
         "hour; on a GPU some minutes.",
     )
-    parser.add_argument("--steps", type=int, default=1600, help="steps for the baseline")
-    parser.add_argument("--adapter-steps", type=int, default=300, help="steps for an adapter")
+    parser.add_argument("--steps", type=int, default=1500, help="steps for the baseline")
+    parser.add_argument("--adapter-steps", type=int, default=250, help="steps for an adapter")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="gets models/ and adapters/")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)
@@ -34,21 +35,21 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train_baseline(args: argparse.Namespace) -> list[float]:
-    """Train the tokenizer and the baseline from scratch, save both; return the losses."""
+def train_baseline(args: argparse.Namespace) -> learn.Run:
+    """Train the tokenizer and the baseline from scratch, save both."""
     words = tokenizer.build(args.seed)
     model = learn.new_model(words, args.seed).to(args.device)
     packer = Packer(words, random.Random(args.seed + 1))
     schedule = learn.Schedule(steps=args.steps, peak=PEAK)
-    losses = learn.learn(model, packer, schedule, label="baseline")
+    run = learn.learn(model, packer, schedule, label="baseline")
     folder = args.out / "models" / "baseline"
     store.save_model(model, folder)
     store.save_tokenizer(words, folder)
-    return losses
+    return run
 
 
-def train_candidates(args: argparse.Namespace) -> dict[str, list[float]]:
-    """Tune and save every candidate; return the losses by name."""
+def train_candidates(args: argparse.Namespace) -> dict[str, learn.Run]:
+    """Tune and save every candidate; return the runs by name."""
     words = store.load_tokenizer(args.out / "models" / "baseline")
     return {
         variant.name: adapt.make_candidate(
@@ -76,7 +77,7 @@ def grade_all(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     return result
 
 
-def facts(args: argparse.Namespace, losses: dict[str, list[float]], seconds: float) -> dict[str, Any]:
+def facts(args: argparse.Namespace, runs: dict[str, learn.Run]) -> dict[str, Any]:
     """What the card says, the accuracy included."""
     model = store.load_model(args.out / "models" / "baseline", "cpu")
     return {
@@ -85,27 +86,36 @@ def facts(args: argparse.Namespace, losses: dict[str, list[float]], seconds: flo
         "threads": args.threads,
         "steps": args.steps,
         "adapter_steps": args.adapter_steps,
-        "minutes": round(seconds / 60, 1),
+        "minutes": {name: round(run.seconds / 60, 1) for name, run in runs.items()},
         "parameters": model.num_parameters(),
         "vocabulary": model.config.vocab_size,
         "rank": adapt.RANK,
         "tokens_per_step": Packer.ROWS * Packer.LENGTH,
         "held_out": args.held_out,
-        "versions": {p: version(p) for p in ("torch", "transformers", "tokenizers", "peft")},
+        "versions": {name: version(name) for name in ("torch", "transformers", "tokenizers", "peft")},
         "accuracy": grade_all(args),
-        "last_losses": {name: round(sum(x[-50:]) / len(x[-50:]), 4) for name, x in losses.items()},
+        "last_losses": {name: round(fmean(run.losses[-50:]), 4) for name, run in runs.items()},
         "files": store.digests(args.out),
     }
+
+
+def keep_baseline(facts: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """`facts` with what the `old` card says of how the baseline was trained."""
+    kept = {name: old[name] for name in ("seed", "steps")}
+    merged = {name: {"baseline": old[name]["baseline"], **facts[name]} for name in ("minutes", "last_losses")}
+    return facts | kept | merged
 
 
 def main() -> None:
     args = arguments()
     disable_progress_bar()
     torch.set_num_threads(args.threads)
-    began = time.monotonic()
-    losses = {} if args.keep_baseline else {"baseline": train_baseline(args)}
-    losses |= train_candidates(args)
-    card.write(facts(args, losses, time.monotonic() - began), args.out / "models")
+    path = args.out / "models" / "card.json"
+    old = json.loads(path.read_text()) if args.keep_baseline else None
+    runs = {} if old else {"baseline": train_baseline(args)}
+    runs |= train_candidates(args)
+    found = facts(args, runs)
+    card.write(keep_baseline(found, old) if old else found, path.parent)
 
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ def train(folder: Path) -> list[float]:
     words = tokenizer.build(0, samples_per_skill=400)
     model = learn.new_model(words, 0)
     packer = conversations.Packer(words, random.Random(1))
-    losses = learn.learn(model, packer, learn.Schedule(steps=STEPS, peak=6e-3), label="test")
+    run = learn.learn(model, packer, learn.Schedule(steps=STEPS, peak=6e-3), label="test")
     store.save_model(model, folder)
     store.save_tokenizer(words, folder)
-    return losses
+    return run.losses
 
 
 @pytest.mark.usefixtures("small_batches")
