@@ -12,9 +12,11 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 
 from evalwindow.config import Config
 from evalwindow.config_file import read_config
@@ -24,9 +26,11 @@ from evalwindow.engines.record import EngineRecord
 from evalwindow.errors import Conflict, EvalwindowError, UnknownName
 from evalwindow.model import Tier
 from evalwindow.settings import Settings, read_settings
+from evalwindow.store import Store
 from workers.consumer import Consumer, ConsumerPlan
 from workers.enginehost import EngineHost, EnginePlan
 from workers.groups import Group
+from workers.heartbeat import Heartbeat
 
 log = logging.getLogger("workers.gpu")
 
@@ -199,7 +203,23 @@ async def _run(arguments: argparse.Namespace, *, settings: Settings, consumers: 
     def plan() -> EnginePlan:
         return EnginePlan.of(arguments.pool, config=read_config(settings.config), home=settings.home)
 
-    await Unit(plan, consumers, stop_first=arguments.stop_first).run()
+    async with _heartbeat(arguments.pool, settings=settings) if consumers else nullcontext():
+        await Unit(plan, consumers, stop_first=arguments.stop_first).run()
+
+
+@asynccontextmanager
+async def _heartbeat(pool: str, *, settings: Settings) -> AsyncIterator[None]:
+    """Signs of life inside the block, from before the engine is ready."""
+    record = EnginePaths(home=settings.home.resolve(), pool=pool).record
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    heartbeat = Heartbeat(Store(settings.database_url), pool=pool, worker=worker, record=record)
+    beating = asyncio.create_task(heartbeat.keep())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.wait([beating])
+        await heartbeat.end()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
