@@ -7,6 +7,7 @@ import os
 import socket
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from evalwindow.config import Config, ReplayModel, WarmModel
 from evalwindow.config_file import read_config
@@ -26,6 +27,14 @@ from evalwindow.store import Store
 from evalwindow.tokens import PromptCounter
 
 
+class Hints(Protocol):
+    """Tells consumers that there is a shard to claim."""
+
+    def send_shard(self, shard_id: str, pool: str, tier: Tier) -> bool: ...
+
+    def check(self) -> None: ...
+
+
 @dataclass(kw_only=True)
 class Services:
     """What a process of evalwindow works with. Build one a process; close it at the end."""
@@ -33,7 +42,7 @@ class Services:
     settings: Settings
     config: Config
     store: Store
-    queue: Queue
+    queue: Hints
     library: SuiteLibrary
     github: GitHub | None
     leases: Leases
@@ -79,7 +88,7 @@ class Services:
         self.store.close()
 
 
-def build(settings: Settings, *, config: Config | None = None) -> Services:
+def build(settings: Settings, *, config: Config | None = None, queue: Hints | None = None) -> Services:
     """Services for this process; raises ConfigInvalid or ServiceDown with what to do."""
     config = config or read_config(settings.config)
     store = Store(settings.database_url)
@@ -87,7 +96,7 @@ def build(settings: Settings, *, config: Config | None = None) -> Services:
         settings=settings,
         config=config,
         store=store,
-        queue=Queue(settings.redis_url),
+        queue=queue or Queue(settings.redis_url),
         library=SuiteLibrary(config.suites, config.limits),
         github=GitHub.from_settings(settings),
         leases=Leases(partial(store.renew, lease_s=settings.lease_s), lease_s=settings.lease_s),

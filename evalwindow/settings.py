@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from evalwindow.errors import ConfigInvalid
 
 PREFIX = "EVALWINDOW_"
+CLIENTS_OWN = ("url", "token")  # EVALWINDOW_URL and EVALWINDOW_TOKEN: read by the commands that talk to a server
 
 
 class Settings(BaseSettings):
@@ -48,6 +49,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment; raises ConfigInvalid that names the variable."""
     source = os.environ if environ is None else environ
     fields = {name[len(PREFIX) :].lower(): value for name, value in source.items() if name.startswith(PREFIX)}
+    fields = {name: value for name, value in fields.items() if name not in CLIENTS_OWN}
     for name in fields:
         if name not in Settings.model_fields:
             close = difflib.get_close_matches(name, Settings.model_fields, n=1)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from evalwindow.flow import DEFAULT_BRANCH
+from evalwindow.report.gather import run_url
 from evalwindow.services import Services
 from evalwindow.store.rows import BaselineRow
 from evalwindow.web.access import Team, WithServices
@@ -55,5 +56,5 @@ def _document(row: BaselineRow, services: Services) -> BaselineDocument:
         reason=row.reason,
         at=row.at,
         retired_at=row.retired_at,
-        url=f"{services.settings.base_url}/runs/{row.run_id}",
+        url=run_url(row.run_id, base_url=services.settings.base_url),
     )

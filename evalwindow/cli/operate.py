@@ -1,0 +1,71 @@
+"""migrate, up, demo."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from evalwindow.cli.local import migrate as bring_up_to_date
+from evalwindow.cli.show import AsJson, say, say_json
+from evalwindow.errors import BadInput, ConfigInvalid
+from evalwindow.settings import read_settings
+from evalwindow.up import Stack, procfile
+from evalwindow.up import up as run_until_stopped
+
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(up)
+    app.command()(demo)
+    app.command()(migrate)
+
+
+def up() -> None:
+    """Run everything on this machine in the foreground: servers, web, dispatcher, GPU worker. Ctrl-C stops it.
+
+    PostgreSQL and Redis are started from wheels unless EVALWINDOW_DATABASE_URL and EVALWINDOW_REDIS_URL name yours.
+    """
+    settings = read_settings()
+    say(f"starting on {settings.home}; loading the model takes longest")
+    run_until_stopped(settings, ready=_say_up)
+
+
+def _say_up(stack: Stack) -> None:
+    if stack.port_moved:
+        say("the port that was asked for is taken, so another one is used", style="yellow")
+    say(f"ready: {stack.base_url}/runs", style="green")
+    say(f"the API:      export EVALWINDOW_URL={stack.base_url}")
+    say("a token:      evalwindow token add TEAM     then export EVALWINDOW_TOKEN=...")
+    say(f"a webhook:    {stack.base_url}/webhooks/github, signed with EVALWINDOW_WEBHOOK_SECRET")
+    say(f"logs:         {stack.logs}")
+    say("Ctrl-C hands work back and stops all of it")
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")] = False,
+) -> int:
+    """The tour: baseline, a good and a broken pull request, a lost skill, 500 real problems. About four minutes."""
+    checkout = procfile().parent
+    if not (checkout / "demo" / "walkthrough").is_dir():
+        raise BadInput(f"the demo is part of a checkout of the repository, and {checkout} is none; clone it first")
+    command = [sys.executable, "-m", "demo.walkthrough", *(["--keep"] if keep else [])]
+    try:
+        return subprocess.run(command, cwd=checkout, check=False).returncode
+    except KeyboardInterrupt:  # the tour heard it too, and cleans up
+        return INTERRUPTED
+
+
+def migrate(json: AsJson = False) -> None:
+    """Bring the schema of EVALWINDOW_DATABASE_URL up to this version; safe to run again, and from several places."""
+    settings = read_settings()
+    if not settings.database_url:
+        raise ConfigInvalid("EVALWINDOW_DATABASE_URL is not set; `evalwindow up` migrates its own database by itself")
+    bring_up_to_date(settings.database_url)
+    if json:
+        say_json({"migrated": True})
+    else:
+        say("the schema is up to date")
