@@ -1,0 +1,99 @@
+"""The whole stack, started once, every part of it real; only GitHub is a stand-in."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from demo.github_standin import Standin
+from demo.walkthrough.stage import ROOT, Stage, new_secret, on_stage, stack_running, standin_running
+from evalwindow.embedded import Server, start_postgres, start_redis
+from evalwindow.engines.paths import EnginePaths
+from evalwindow.engines.record import read_record
+from evalwindow.store import Store
+from evalwindow.up import Stack
+
+READY_S = 300.0
+
+
+class Restartable:
+    """A server that can be taken away and brought back at the same address."""
+
+    def __init__(self, start: Callable[[], Server]) -> None:
+        self._start = start
+        self._server = start()
+        self.url = self._server.url
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server = self._start()
+        assert self._server.url == self.url
+
+
+@dataclass
+class World:
+    """The stack and what it stands on."""
+
+    stack: Stack
+    postgres: Restartable
+    redis: Restartable
+    github: Standin
+    store: Store
+    webhook_secret: str
+
+    def consumer(self, tier: str) -> psutil.Process:
+        """The Celery consumer of a tier."""
+        unit = psutil.Process(self.stack.processes["gpu"].pid)
+        found = [process for process in unit.children(recursive=True) if f"{tier}.warm" in process.cmdline()]
+        return min(found, key=lambda process: process.create_time())
+
+    def engine_pid(self) -> int:
+        record = read_record(EnginePaths(home=self.stack.home, pool="warm").record)
+        assert record is not None
+        return record.pid
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    home = Path(tempfile.mkdtemp(prefix="evalwindow-"))  # short, for sockets
+    postgres = Restartable(lambda: start_postgres(home / "servers"))
+    redis = Restartable(lambda: start_redis(home / "servers"))
+    github, secret = Standin(), new_secret()
+    environ = {
+        "EVALWINDOW_DATABASE_URL": postgres.url,
+        "EVALWINDOW_REDIS_URL": redis.url,
+        "EVALWINDOW_LEASE_S": "5",  # what a killed consumer held is free again this soon
+    }
+    with (
+        standin_running(github) as url,
+        stack_running(
+            home=home / "home",
+            config=ROOT / "evalwindow.yaml",
+            github_url=url,
+            webhook_secret=secret,
+            environ=environ,
+            ready_s=READY_S,
+        ) as stack,
+    ):
+        store = Store(postgres.url)
+        yield World(stack=stack, postgres=postgres, redis=redis, github=github, store=store, webhook_secret=secret)
+        store.close()
+    redis.stop()
+    postgres.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest_asyncio.fixture
+async def stage(world: World) -> AsyncIterator[Stage]:
+    """Somebody of team "search"."""
+    async with on_stage(world.stack, world.github, webhook_secret=world.webhook_secret) as stage:
+        yield stage
