@@ -1,24 +1,24 @@
 """One error tree. The class docstring is the message; fields of the class fill it in.
 
-    EvalwindowError
-    ├── BadInput                 the caller can repair it: HTTP 422, exit code 2
-    │   ├── UnknownName
-    │   ├── SuiteInvalid
-    │   ├── ConfigInvalid
-    │   ├── CandidateInvalid
-    │   ├── PromptTooLong
-    │   └── TemplateInvalid
-    ├── Unauthorized             signature or token: HTTP 401
-    ├── Replayed                 a delivery seen before: HTTP 409
-    ├── TooLarge                 body or artifact over its limit: HTTP 413
-    ├── NotFound                 HTTP 404
-    ├── Conflict                 a compare-and-set lost: HTTP 409
-    ├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
-    │   └── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
-    ├── GitHubRefused            GitHub says that this request can never work
-    ├── EventIgnored             a webhook event that asks for nothing; the message is kept with it
-    ├── EngineRefused            the engine answered that this request can never work
-    └── EngineUnavailable        the engine is away, draining or overloaded: try again
+EvalwindowError
+├── BadInput                 the caller can repair it: HTTP 422, exit code 2
+│   ├── UnknownName
+│   ├── SuiteInvalid
+│   ├── ConfigInvalid
+│   ├── CandidateInvalid
+│   ├── PromptTooLong
+│   └── TemplateInvalid
+├── Unauthorized             signature or token: HTTP 401
+├── Replayed                 a delivery seen before: HTTP 409
+├── TooLarge                 body or artifact over its limit: HTTP 413
+├── NotFound                 HTTP 404
+├── Conflict                 a compare-and-set lost: HTTP 409
+├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
+│   └── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
+├── GitHubRefused            GitHub says that this request can never work
+├── EventIgnored             a webhook event that asks for nothing; the message is kept with it
+├── EngineRefused            the engine answered that this request can never work
+└── EngineUnavailable        the engine is away, draining or overloaded: try again
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class CandidateInvalid(BadInput):
 
 
 class PromptTooLong(BadInput):
-    """sample {sample!r} of suite {suite!r} needs {tokens} tokens; model {model!r} has room for {room} (context {context} less max_tokens {max_tokens})"""
+    """sample {sample!r} of suite {suite!r} needs {tokens} tokens; model {model!r} has room for {room} (context {context} less max_tokens {max_tokens})"""  # noqa: E501  the docstring is the message
 
 
 class TemplateInvalid(BadInput):

@@ -24,10 +24,14 @@ class Policy(Document):
     scorer: str | None = Field(None, description="the scorer that is judged; default: the suite's first")
     margin: float = Field(0.03, gt=0, lt=1, description="largest drop of the mean score that is tolerated, 0..1")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of each one-sided bound")
-    blocking: tuple[str, ...] = Field((), description="slices judged on their own that can fail the gate (Holm over them)")
+    blocking: tuple[str, ...] = Field(
+        (), description="slices judged on their own that can fail the gate (Holm over them)"
+    )
     advisory: tuple[str, ...] = Field((), description="slices reported on their own (Benjamini-Hochberg over them)")
     slice_margin: float | None = Field(None, gt=0, lt=1, description="margin for slices; default: margin")
     floors: dict[str, float] = Field({}, description="slice (or 'all') -> least mean score, 0..1")
-    max_unscored: float = Field(0.02, ge=0, lt=1, description="share of unscored results above which nothing is concluded")
+    max_unscored: float = Field(
+        0.02, ge=0, lt=1, description="share of unscored results above which nothing is concluded"
+    )
     pass_at: float = Field(1.0, gt=0, le=1, description="smoke: a score below this is a failed prompt")
     smoke: SmokePolicy = SmokePolicy()
