@@ -97,4 +97,4 @@ def _is_away(error: DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     if state is None:  # never reached the server, or lost it
         return error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError")
-    return state.startswith(AWAY) and state != "57P04"  # 57P04: the database itself was dropped
+    return str(state).startswith(AWAY) and state != "57P04"  # 57P04: the database itself was dropped
