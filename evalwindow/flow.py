@@ -39,9 +39,20 @@ def submit(services: Services, submission: Submission) -> RunRow:
     queued = [channel for channel in channels_of(submission.source) if channel == "check"]
     run_id, created = services.store.admit(_new_run(admitted), admitted.shards, queued)
     if created and admitted.suite.tier is Tier.SMOKE:
-        for shard in services.store.shards(run_id):
-            services.queue.send_shard(shard.id, admitted.pool, admitted.suite.tier)
+        _send_now(services, run_id, admitted)
     return services.store.run(run_id)
+
+
+def _send_now(services: Services, run_id: str, admitted: Admitted) -> None:
+    """Past the dispatcher; what can't be sent is left to it."""
+    shard_ids = services.store.dispatch_run(run_id)
+    unsent = [
+        shard_id
+        for shard_id in shard_ids
+        if not services.queue.send_shard(shard_id, admitted.pool, admitted.suite.tier)
+    ]
+    if unsent:
+        services.store.undispatch(unsent)
 
 
 def _new_run(admitted: Admitted) -> NewRun:
@@ -72,17 +83,32 @@ async def handle_event(services: Services, event: EventRow) -> None:
     except EventIgnored as reason:
         await _finish_event(services, event, "done", str(reason))
     except BadInput as error:
-        await events.refuse(services.github, event.payload, str(error))
-        await _finish_event(services, event, "refused", str(error))
+        await _refuse(services, event, error)
     except ServiceDown as error:
-        if event.attempts >= EVENT_ATTEMPTS:
-            await _finish_event(services, event, "failed", str(error))
-        log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
+        await _put_off(services, event, error)
     except EvalwindowError as error:
         log.error("event %s: %s", event.id, error)
         await _finish_event(services, event, "failed", str(error))
     else:
         await _finish_event(services, event, "done", None)
+
+
+async def _refuse(services: Services, event: EventRow, error: BadInput) -> None:
+    """Tell the pull request; a payload that names none can only be written down."""
+    try:
+        await events.refuse(services.github, event.payload, str(error))
+    except ServiceDown as away:
+        await _put_off(services, event, away)
+        return
+    except EvalwindowError as untold:
+        log.error("event %s: %s; it could not be told: %s", event.id, error, untold)
+    await _finish_event(services, event, "refused", str(error))
+
+
+async def _put_off(services: Services, event: EventRow, error: ServiceDown) -> None:
+    log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
+    if event.attempts >= EVENT_ATTEMPTS:
+        await _finish_event(services, event, "failed", str(error))
 
 
 async def _finish_event(services: Services, event: EventRow, state: str, why: str | None) -> None:
@@ -103,12 +129,14 @@ async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None
     """Work until done, or until the lease ends."""
     work = asyncio.create_task(_work(services, claimed))
     ended = asyncio.create_task(lease.ended.wait())
-    await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
-    ended.cancel()
-    if not work.done():
-        log.info("shard %s: lease %s, stopped", claimed.id, lease.why)
+    try:
+        await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            log.info("shard %s: lease %s, stopped", claimed.id, lease.why)
+    finally:  # also when this call is cancelled: nothing goes on without its lease
         work.cancel()
-    await asyncio.gather(work, ended, return_exceptions=True)
+        ended.cancel()
+        await asyncio.gather(work, ended, return_exceptions=True)
     if not work.cancelled():
         work.result()
 

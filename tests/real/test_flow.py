@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from evalwindow import flow
@@ -11,6 +12,7 @@ from evalwindow.config import Config, ReplayModel, Team
 from evalwindow.engines.replay import ReplayEngine
 from evalwindow.errors import EngineUnavailable, UnknownName
 from evalwindow.model import Answer, Candidate, RunState, ShardState, Source
+from evalwindow.queue import Queue
 from evalwindow.services import build
 from evalwindow.settings import Settings
 from tests.unit.worlds import rows, write_outputs, write_suite
@@ -229,6 +231,28 @@ async def test_a_page_that_cannot_be_written_is_tried_again(services, tmp_path):
 
 def _read(path):
     return Path(path).read_text()
+
+
+async def test_an_event_that_names_no_pull_request_is_refused_with_the_missing_key(services):
+    event_id = services.store.add_event("d1", "pull_request", {"action": "opened"})
+    event = services.store.claim_event(event_id, 60)
+    await flow.handle_event(services, event)
+    assert services.store.claim_event(None, 60) is None
+    [state, error] = _event(services, event_id)
+    assert state == "refused"
+    assert error == "pull_request event: repository: Field required"
+
+
+async def test_smoke_whose_message_cannot_be_sent_is_left_to_the_dispatcher(services):
+    services.queue = Queue("redis://127.0.0.1:1/0")
+    run = await asyncio.to_thread(flow.submit, services, wish("good", "trip"))
+    [shard] = services.store.shards(run.id)
+    assert shard.state is ShardState.PENDING
+
+
+def _event(services, event_id):
+    with psycopg.connect(services.store.url.set(drivername="postgresql").render_as_string(False)) as connection:
+        return connection.execute("SELECT state, error FROM event WHERE id = %s", [event_id]).fetchone()
 
 
 def test_channels_follow_from_the_source():
