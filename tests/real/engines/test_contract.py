@@ -44,14 +44,18 @@ async def forwarded(socket: Path) -> AsyncIterator[int]:
 @pytest.fixture(params=["vllm", "openai", "replay"])
 async def any_engine(request: pytest.FixtureRequest, unit: GpuUnit, tmp_path: Path) -> AsyncIterator[Engine]:
     if request.param == "vllm":
-        yield unit.engine()
+        engine = unit.engine()
+        yield engine
+        await engine.aclose()
     elif request.param == "replay":
         (tmp_path / "outputs.jsonl").write_text('{"id": "s-1", "output": "recorded"}')
         yield ReplayEngine.load(tmp_path / "outputs.jsonl")
     else:
         async with forwarded(unit.paths.socket) as port:
             api = ApiModel(engine="openai", base_url=f"http://127.0.0.1:{port}/v1", model=POOL)
-            yield OpenAIEngine(config=Config(models={MODEL: api}), environ={})
+            openai = OpenAIEngine(config=Config(models={MODEL: api}), environ={})
+            yield openai
+            await openai.aclose()
 
 
 def prompt() -> CompletionRequest:
@@ -65,26 +69,22 @@ async def test_an_engine_answers_and_says_what_it_is(any_engine: Engine) -> None
     assert done.finish_reason in ("stop", "length")
     assert info.model_digest
     assert info.version
-    await any_engine.aclose()
 
 
 async def test_the_same_prompt_has_the_same_answer_and_the_same_key(any_engine: Engine) -> None:
     one, two = await any_engine.complete(prompt()), await any_engine.complete(prompt())
     assert one.text == two.text
     assert cache_key(await any_engine.info(MODEL), prompt()) == cache_key(await any_engine.info(MODEL), prompt())
-    await any_engine.aclose()
 
 
 async def test_what_can_never_work_is_refused(any_engine: Engine) -> None:
     with pytest.raises(EngineRefused):
         await any_engine.complete(ask("x" * 600, sample_id="s-unknown"))
-    await any_engine.aclose()
 
 
 async def test_many_prompts_at_once_are_all_answered(any_engine: Engine) -> None:
     done = await asyncio.gather(*(any_engine.complete(prompt()) for _ in range(40)))
     assert len({one.text for one in done}) == 1
-    await any_engine.aclose()
 
 
 async def test_closing_twice_is_fine(any_engine: Engine) -> None:
