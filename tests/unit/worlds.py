@@ -10,6 +10,7 @@ import yaml
 from evalwindow.config import Limits
 from evalwindow.suites import Suite, load_suite
 
+ROOT = Path(__file__).parents[2]
 Row = Mapping[str, Any]
 
 
