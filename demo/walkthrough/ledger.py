@@ -54,7 +54,9 @@ class Ledger:
         table(["what", "verdict", *NUMBERS], [self._row(entry) for entry in self.entries], right=NUMBERS)
         say("verdict in: from admission on. GPU-s: seconds of the warm engine that the run used (here on the CPU).")
         say("cold job: what a CI job of its own would have paid, because it loads the model before the first prompt.")
-        say("cached: prompts whose answer was known. And a page of each run:")
+        say("cached: prompts whose answer was known.")
+        say(self._total(), style="bold")
+        say("The page of each run:")
         for entry in self.entries:
             say(f"{reports}/{entry.run.id}.html  {entry.what}")
 
@@ -77,6 +79,12 @@ class Ledger:
             f"{summary.gpu_s + self._cold_start_s(run):.1f}" if summary else "–",
             f"{summary.cache_hits}/{summary.results}" if summary else "–",
         ]
+
+    def _total(self) -> str:
+        runs = [entry.run for entry in self.entries]
+        used = sum(run.summary.gpu_s for run in runs if run.summary)
+        cold = used + sum(self._cold_start_s(run) for run in runs if run.summary)
+        return f"{len(runs)} runs used {used:.0f} GPU-seconds of one warm engine; as jobs of their own: {cold:.0f}."
 
     def _cold_start_s(self, run: RunDocument) -> float:
         model = self.config.models[run.model]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 WIDE = 140  # columns where the output goes into a file
+WIDEST = 118  # columns of text
+INDENT = " " * 6
 
 console = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
@@ -31,8 +34,14 @@ def step(number: int, title: str) -> Iterator[None]:
 
 
 def say(text: str, *, style: str | None = None) -> None:
+    """Lines under the step's title; long ones are wrapped, paths stay whole."""
+    wrapper = textwrap.TextWrapper(
+        width=min(console.width, WIDEST), initial_indent=INDENT, break_long_words=False, break_on_hyphens=False
+    )
     for line in text.splitlines():
-        console.print(f"      {line}", style=style, soft_wrap=True)
+        wrapper.subsequent_indent = INDENT + " " * (len(line) - len(line.lstrip()))
+        for piece in wrapper.wrap(line):
+            console.print(piece, style=style, soft_wrap=True)
 
 
 @contextmanager

@@ -52,10 +52,12 @@ async def push(stage: Stage, pull: Pull, **event: object) -> None:
     assert status == 202, answer
 
 
-async def start_regression(stage: Stage) -> str:
-    """500 prompts that no cache answers."""
-    wish = {"suite": "demo-regression", "candidate": {"model": "demo"}, "use_cache": False}
-    return (await stage.client.submit(wish)).id
+async def start_long_run(stage: Stage) -> str:
+    """500 long prompts that no cache answers, seen running."""
+    wish = {"suite": "gsm8k", "candidate": {"model": "demo"}, "use_cache": False}
+    run_id = (await stage.client.submit(wish)).id
+    await answered(stage, run_id, 1)
+    return run_id
 
 
 async def concluded(stage: Stage, run_id: str) -> RunDocument:
@@ -101,7 +103,7 @@ async def test_a_broken_pull_request_is_red_and_shows_the_failing_prompts(world,
 
 async def test_a_new_commit_takes_the_place_of_an_older_one(world, stage):
     old = pull_of(3, suites=("demo-regression",), system="the first try")
-    new = pull_of(3, system="the second try")
+    new = pull_of(3, suites=("demo-regression",), system="the second try")
     await push(stage, old)
     await until(lambda: _checks(world, old), what="the first check")
     told = await open_pull(stage, new)
@@ -155,7 +157,8 @@ async def test_an_unsigned_webhook_starts_nothing(world, stage):
 
 
 async def test_a_lost_skill_fails_the_paired_gate_on_its_slice(world, stage):
-    baseline = await concluded(stage, await start_regression(stage))
+    production = {"suite": "demo-regression", "candidate": {"model": "demo"}}
+    baseline = await concluded(stage, (await stage.client.submit(production)).id)
     await stage.client.promote({"run": baseline.id, "reason": "production", "by": "lea"})
     wish = {"suite": "demo-regression", "candidate": {"model": "demo-lost-sort"}}
     run = await concluded(stage, (await stage.client.submit(wish)).id)
@@ -170,8 +173,7 @@ async def test_a_lost_skill_fails_the_paired_gate_on_its_slice(world, stage):
 
 async def test_a_killed_consumer_costs_no_result_and_no_model_load(world, stage):
     engine = world.engine_pid()
-    run_id = await start_regression(stage)
-    await answered(stage, run_id, 1)
+    run_id = await start_long_run(stage)
     world.consumer("regression").kill()
     await concluded(stage, run_id)
     assert_one_result_each(world, run_id)
@@ -180,21 +182,20 @@ async def test_a_killed_consumer_costs_no_result_and_no_model_load(world, stage)
 
 
 async def test_a_run_outlasts_a_restart_of_redis(world, stage):
-    run_id = await start_regression(stage)
-    await answered(stage, run_id, 1)
+    run_id = await start_long_run(stage)
     world.redis.stop()
-    await answered(stage, run_id, 2)  # what was taken goes on meanwhile
+    assert (await stage.client.run(run_id)).state is RunState.RUNNING
+    await answered(stage, run_id, 100)  # what was taken goes on meanwhile
     world.redis.start()
     await concluded(stage, run_id)
     assert_one_result_each(world, run_id)
 
 
 async def test_a_run_outlasts_a_restart_of_postgresql(world, stage):
-    run_id = await start_regression(stage)
-    await answered(stage, run_id, 1)
+    run_id = await start_long_run(stage)
     world.postgres.stop()
-    await asyncio.sleep(1)
     world.postgres.start()
+    assert world.store.run(run_id).state is RunState.RUNNING
     await concluded(stage, run_id)
     assert_one_result_each(world, run_id)
 
