@@ -46,6 +46,7 @@ ADVICE = {
     "out of memory": "model and KV cache don't fit; lower max_model_len, max_num_seqs or gpu-memory-utilization",
     "Free memory on device": "another process holds the GPU's memory; end it, or lower gpu-memory-utilization",
     "No available memory for the cache blocks": "no room is left for a KV cache; lower max_model_len",
+    "No working C++ compiler": "install one, or set TORCH_COMPILE_DISABLE=1 in the pool's environment (right on a CPU)",
     "unrecognized arguments": "this vLLM does not know one of pools.<name>.arguments",
 }
 

@@ -54,7 +54,7 @@ class GpuUnit:
             "shutdown_s": 20,
             "lora": {"max_adapters": 2, "max_rank": 8},
             "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "67108864"],
-            "environment": {"OMP_NUM_THREADS": "1"},
+            "environment": {"OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"},
         }
         lanes = {"smoke": {"slots": 6, "priority": -10}, "regression": {"slots": 10}}
         models = {MODEL: {"engine": "vllm", "pool": POOL}}
