@@ -22,7 +22,7 @@ from evalwindow.settings import PREFIX, Settings, read_settings
 from evalwindow.store import Store
 
 READY_S = 900.0  # a large model that is loaded for the first time; one that can't start ends sooner and says why
-POLL_S = 0.1
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

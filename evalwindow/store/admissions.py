@@ -23,8 +23,9 @@ class Admissions(Database):
     def admit(self, new: NewRun, shards: Sequence[Sequence[str]], channels: Iterable[str] = ()) -> tuple[str, bool]:
         """Write a run and its shards (lists of sample ids) in one transaction: (run id, whether it is new).
 
-        The same key again gives the first run and changes nothing. Unfinished runs of the same pull request and
-        suite at another commit are superseded, and their check, if they have one, is told. Webhooks may arrive out
+        The same key again gives the first run and changes nothing. Unfinished runs of the same pull request at
+        another commit are superseded, whatever their suite (the new commit may have dropped it), and their check, if
+        they have one, is told. Webhooks may arrive out
         of order: `ordinal` (say the pull request's updated_at in seconds) orders commits, and a run that comes
         after one with a higher ordinal is itself admitted as superseded. Without ordinals arrival order counts.
         `channels` are told that the run exists.
@@ -33,7 +34,7 @@ class Admissions(Database):
             raise BadInput(f"run {new.key!r} needs at least one shard, and each shard at least one sample")
         with self._transaction() as connection:
             if new.source.pull_request is not None:
-                advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request, new.suite)
+                advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request)
             late = _newer_exists(connection, new)
             run_id = connection.scalar(_insert(new, late=late))
             if run_id is None:
@@ -82,11 +83,10 @@ def _add_shards(
 
 
 def _other_commits(new: NewRun) -> ColumnElement[bool]:
-    """Runs of the same pull request and suite at another commit."""
+    """Runs of the same pull request at another commit."""
     return and_(
         run.c.repo == new.source.repo,
         run.c.pull_request == new.source.pull_request,
-        run.c.suite == new.suite,
         run.c.head_sha.is_distinct_from(new.source.head_sha),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -30,12 +31,18 @@ class Schema(Database):
         """Raises ServiceDown when PostgreSQL can't be reached or its schema isn't this code's."""
         with self._transaction() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
-        wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        wanted = newest()
         if found != wanted:
             raise ServiceDown(
                 f"the database at {host_of(self.url)} has schema {found or 'none'}, this version needs {wanted}; "
                 f"run `evalwindow migrate`"
             )
+
+
+@cache
+def newest() -> str | None:
+    """The version that this code is written for."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def alembic_config() -> Config:

@@ -75,13 +75,18 @@ def test_a_superseded_run_without_a_check_gets_none(world):
         {"source": Source(repo="acme/app", pull_request=7, head_sha="aaa")},  # another run of the same commit
         {"source": Source(repo="acme/app", head_sha="bbb")},
         {"source": Source()},
-        {"source": Source(repo="acme/app", pull_request=7, head_sha="bbb"), "suite": "other"},
     ],
 )
 def test_nothing_else_supersedes(world, other):
     run_id = world.of_commit("aaa")
     world.admit("another", **other)
     assert world.store.run(run_id).state is RunState.QUEUED
+
+
+def test_a_suite_that_the_new_commit_has_dropped_is_superseded_too(world):
+    old = world.of_commit("aaa")
+    world.admit("new", source=Source(repo="acme/app", pull_request=7, head_sha="bbb"), suite="other")
+    assert world.store.run(old).state is RunState.SUPERSEDED
 
 
 def test_a_concluded_run_stays_concluded_when_a_new_commit_comes(world):
