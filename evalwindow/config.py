@@ -127,4 +127,3 @@ class Config(Document):
     pools: dict[str, Pool] = {}
     models: dict[str, ModelConfig]
     teams: dict[str, Team] = {}
-    max_staleness_days: PositiveInt = Field(90, description="a baseline older than this is reported as stale")

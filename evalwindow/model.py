@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -260,13 +259,3 @@ class EngineInfo:
     max_model_len: int | None = None  # tokens
     max_num_seqs: int | None = None  # concurrent sequences
     details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """One thing to tell somebody about a run; each is sent once."""
-
-    run_id: str
-    channel: str  # check, comment
-    attempts: int
-    created_at: dt.datetime

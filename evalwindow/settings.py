@@ -33,7 +33,6 @@ class Settings(BaseSettings):
     github_token: SecretStr = SecretStr("")
     github_app_id: str = ""
     github_private_key: SecretStr = SecretStr("")
-    pools: str = Field("", description="comma-separated pools that this worker serves; empty: all")
     lease_s: float = Field(20.0, gt=0, description="a shard whose lease is this old is given to somebody else")
     engine_patience_s: float = Field(180.0, gt=0, description="a prompt waits so long for an engine that restarts")
     max_attempts: int = Field(5, ge=1, description="a shard that was claimed this often without finishing has failed")

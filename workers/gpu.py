@@ -172,10 +172,9 @@ def end_leftovers(paths: EnginePaths) -> None:
 
 
 def consumers_of(pool: str, *, config: Config, settings: Settings) -> list[Consumer]:
-    environment = {**os.environ, "EVALWINDOW_POOLS": pool}
     plans = [ConsumerPlan.of(tier, pool=pool, config=config) for tier in Tier]
     return [
-        Consumer(f"{plan.tier} consumer", plan.command(log_level=settings.log_level), environment=environment)
+        Consumer(f"{plan.tier} consumer", plan.command(log_level=settings.log_level), environment=os.environ)
         for plan in plans
     ]
 
