@@ -23,7 +23,7 @@ POOL: Mapping[str, Any] = {
     "max_model_len": 2048,
     "max_num_seqs": 64,
     "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", str(512 * 2**20)],
-    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": THREADS},
+    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": THREADS, "TORCH_COMPILE_DISABLE": "1"},
 }
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evalwindow.config import Config, WarmModel
-from evalwindow.errors import CandidateInvalid, PromptTooLong, UnknownName
+from evalwindow.engines.adapters import check_adapter
+from evalwindow.engines.digests import local_model
+from evalwindow.errors import CandidateInvalid, NotFound, PromptTooLong, UnknownName
 from evalwindow.model import Candidate, Sampling, Source, Tier
 from evalwindow.suites import Suite
 from evalwindow.tokens import PromptCounter
@@ -35,12 +37,19 @@ class Admitted:
     shards: tuple[tuple[str, ...], ...]
 
 
+#: artifact(digest): the files of a stored adapter; raises NotFound
+Artifact = Callable[[str], Mapping[str, bytes]]
 #: counter_of(pool name): how to count tokens for that pool's model, or None where this host can't
 CounterOf = Callable[[str], PromptCounter | None]
 
 
 def decide(
-    submission: Submission, *, config: Config, suites: Mapping[str, Suite], counter_of: CounterOf = lambda pool: None
+    submission: Submission,
+    *,
+    config: Config,
+    suites: Mapping[str, Suite],
+    artifact: Artifact,
+    counter_of: CounterOf = lambda pool: None,
 ) -> Admitted:
     """The plan of a run; raises BadInput with what is wrong and what would be right."""
     _known(kind="team", name=submission.team, known=config.teams)
@@ -48,7 +57,7 @@ def decide(
     _known(kind="model", name=submission.candidate.model, known=config.models)
     suite = suites[submission.suite]
     pool = config.models[submission.candidate.model].pool
-    _check_adapter(submission.candidate, config=config)
+    _check_adapter(submission.candidate, config=config, artifact=artifact)
     _check_judges(suite, pool=pool, config=config)
     _check_prompts(suite, submission.candidate, config=config, counter=counter_of(pool))
     return Admitted(submission=submission, suite=suite, pool=pool, shards=_shards(suite, config=config))
@@ -66,10 +75,22 @@ def _known(*, kind: str, name: str, known: Mapping[str, object], where: str = ""
         raise UnknownName(kind, name, known, where=where)
 
 
-def _check_adapter(candidate: Candidate, *, config: Config) -> None:
-    model = config.models[candidate.model]
+def _check_adapter(candidate: Candidate, *, config: Config, artifact: Artifact) -> None:
+    """An adapter needs a base model that takes one, and has to fit it."""
     if candidate.adapter is None:
         return
+    pool = _pool_for_adapter(candidate, config=config)
+    lora = config.pools[pool].lora
+    if lora is None:
+        raise CandidateInvalid(f"candidate.adapter: pool {pool!r} serves no LoRA adapters (set pools.{pool}.lora)")
+    try:
+        check_adapter(artifact(candidate.adapter), lora=lora, base=local_model(config.pools[pool]))
+    except (CandidateInvalid, NotFound) as invalid:
+        raise CandidateInvalid(f"candidate.adapter: {invalid}") from invalid
+
+
+def _pool_for_adapter(candidate: Candidate, *, config: Config) -> str:
+    model = config.models[candidate.model]
     if not isinstance(model, WarmModel):
         raise CandidateInvalid(
             f"candidate.adapter: model {candidate.model!r} is behind an API, which takes no LoRA adapter; "
@@ -79,10 +100,7 @@ def _check_adapter(candidate: Candidate, *, config: Config) -> None:
         raise CandidateInvalid(
             f"candidate.adapter: model {candidate.model!r} is itself an adapter; name its base model instead"
         )
-    if config.pools[model.pool].lora is None:
-        raise CandidateInvalid(
-            f"candidate.adapter: pool {model.pool!r} serves no LoRA adapters (set pools.{model.pool}.lora)"
-        )
+    return model.pool
 
 
 def _check_judges(suite: Suite, *, pool: str, config: Config) -> None:

@@ -33,7 +33,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3 * 3600.0
 def submit(services: Services, submission: Submission) -> RunRow:
     """Admit a run and, for smoke, queue it at once; regression waits for the dispatcher. Idempotent by its key."""
     admitted = admission.decide(
-        submission, config=services.config, suites=services.library.all(), counter_of=services.counter_of
+        submission,
+        config=services.config,
+        suites=services.library.all(),
+        artifact=services.store.artifact,
+        counter_of=services.counter_of,
     )
     services.store.put_suite(admitted.suite)
     queued = [channel for channel in channels_of(submission.source) if channel == "check"]

@@ -39,7 +39,7 @@ async def _adapter(team: Team, request: Request) -> AdapterBody:
 
 @router.post("", status_code=201, response_model=AdapterDocument, openapi_extra=_BODY_SCHEMA)
 def put(body: Annotated[AdapterBody, Depends(_adapter)], team: Team, services: WithServices) -> AdapterDocument:
-    """Keep an adapter; the same files have the same digest. The engine checks it against its model when it is used."""
+    """Keep an adapter; the same files have the same digest. It is checked against its model when a run asks for it."""
     files = {name: _decoded(name, text) for name, text in body.files.items()}
     if set(files) != set(FILES):
         raise CandidateInvalid(

@@ -8,7 +8,7 @@ from evalwindow.admission import Submission, decide
 from evalwindow.config import ApiModel, Config, Lane, Lanes, Lora, Pool, Team, WarmModel
 from evalwindow.errors import CandidateInvalid, PromptTooLong, TemplateInvalid, UnknownName
 from evalwindow.model import Candidate
-from tests.unit.worlds import make_suite, rows
+from tests.unit.worlds import ROOT, make_suite, rows
 
 CONFIG = Config(
     lanes=Lanes(regression=Lane(slots=54, shard_size=25)),
@@ -40,8 +40,15 @@ def wish(**fields):
     return Submission(**{"key": "k", "team": "search", "suite": "echo", "candidate": candidate, **fields})
 
 
-def admit(suite, submission, counter=None):
-    return decide(submission, config=CONFIG, suites={suite.name: suite}, counter_of=lambda pool: counter)
+def admit(suite, submission, counter=None, files=None):
+    artifacts = {"0" * 64: files or {}}
+    return decide(
+        submission,
+        config=CONFIG,
+        suites={suite.name: suite},
+        artifact=artifacts.__getitem__,
+        counter_of=lambda pool: counter,
+    )
 
 
 @pytest.fixture
@@ -80,6 +87,17 @@ def test_an_unknown_name_is_refused_with_the_nearest(suite, fields, hint):
 def test_an_adapter_is_refused_where_none_can_be_served(suite, model, what):
     with pytest.raises(CandidateInvalid, match=what):
         admit(suite, wish(candidate={"model": model, "adapter": "0" * 64}))
+
+
+def test_an_adapter_that_is_none_is_refused_before_it_reaches_an_engine(suite):
+    with pytest.raises(CandidateInvalid, match=r"candidate\.adapter: .*adapter_config\.json.*got: run\.sh"):
+        admit(suite, wish(candidate={"adapter": "0" * 64}), files={"run.sh": b"#!"})
+
+
+def test_an_adapter_that_fits_is_admitted(suite):
+    folder = ROOT / "demo/adapters/as-good"
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert admit(suite, wish(candidate={"adapter": "0" * 64}), files=files).pool == "warm"
 
 
 def test_a_template_with_a_missing_variable_is_refused(suite):
