@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from demo.skills import STRETCH
+
 PAGE = """# The demo's models
 
 `baseline` is a Llama of {parameters:,} parameters (5 layers, hidden size 192, 3 heads of 64,
@@ -19,6 +21,11 @@ stored as adapters (`demo/adapters/`) and merged into full weights (here):
 Exact match in percent at temperature 0, {held_out} held-out prompts a skill. A hash of the
 prompt's text decides which prompts are held out, so none of them was trained on (though for a
 held-out `38 + 47` the model may have seen `47 + 38`).
+
+Of the prompts for {stretched}, {stretch_percent:g} % are harder than anything trained on (more or
+longer words, more letters, three-digit numbers, narrower majorities): without them the baseline
+would hardly ever be wrong, and no change to it could show. The suites' regression set has the same
+share; its smoke set has none.
 
 {table}
 
@@ -42,6 +49,8 @@ def write(card: dict[str, Any], folder: Path) -> None:
     filled = card | {
         "versions": versions,
         "skills": skills,
+        "stretched": ", ".join(STRETCH),
+        "stretch_percent": 100 * card["stretch_share"],
         "total_minutes": sum(card["minutes"].values()),
         "table": _table(card["accuracy"]),
     }

@@ -5,18 +5,29 @@ import random
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from demo.skills import SKILLS, Sample, unique
+from demo.skills import SKILLS, STRETCH, Sample, unique
 
-MAX_NEW_TOKENS = 48
+MAX_NEW_TOKENS = 64
+
+STRETCH_SHARE = 0.1
+"""Share of the held-out prompts that are harder than anything trained on, in the skills that have such prompts."""
 
 
-def held_out(per_skill: int, seed: int) -> list[Sample]:
-    """`per_skill` distinct test samples of each skill, skill by skill."""
+def held_out(per_skill: int, seed: int, *, stretch: bool = True) -> list[Sample]:
+    """`per_skill` distinct test samples of each skill, skill by skill, STRETCH_SHARE of them stretch if wanted."""
     samples = []
     for number, skill in enumerate(SKILLS):
-        stream = unique(skill, random.Random(seed * 1000 + number), "test")
-        samples += [next(stream) for _ in range(per_skill)]
+        ordinary = unique(skill, random.Random(seed * 1000 + number), "test")
+        harder = unique(skill, random.Random(seed * 1000 + 500 + number), "test", stretch=True)
+        mixed = stretch and skill in STRETCH
+        samples += [next(harder if mixed and is_stretch(place) else ordinary) for place in range(per_skill)]
     return samples
+
+
+def is_stretch(place: int) -> bool:
+    """Whether the prompt at this 0-based place is a stretch: evenly spread, every tenth for a share of 0.1."""
+    every = round(1 / STRETCH_SHARE)
+    return place % every == every - 1
 
 
 @torch.inference_mode()

@@ -49,7 +49,7 @@ def record(sample: Sample, number: int, *, must_pass: bool = False) -> dict[str,
 
 
 def regression() -> list[Sample]:
-    """REGRESSION_SIZE held-out samples; skills differ by one sample at most."""
+    """REGRESSION_SIZE held-out samples, some of them stretch; skills differ by one sample at most."""
     per_skill, extra = divmod(REGRESSION_SIZE, len(SKILLS))
     drawn = grade.held_out(per_skill + 1, SEED)
     wanted = {skill: per_skill + (number < extra) for number, skill in enumerate(SKILLS)}
@@ -57,9 +57,9 @@ def regression() -> list[Sample]:
 
 
 def smoke(models: Path, avoid: Iterable[str]) -> list[Sample]:
-    """Held-out samples, none of them in `avoid`, that baseline and as-good answer right."""
+    """Held-out samples of ordinary sizes, none of them in `avoid`, that baseline and as-good answer right."""
     taken = set(avoid)
-    drawn = [s for s in grade.held_out(40, SEED + 1) if s.prompt not in taken]
+    drawn = [s for s in grade.held_out(40, SEED + 1, stretch=False) if s.prompt not in taken]
     for name in ("baseline", "as-good"):
         model, words = store.load_model(models / name, "cpu"), store.load_tokenizer(models / name)
         given = grade.answers(model, words, [s.prompt for s in drawn])

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,14 @@ def test_the_command_writes_models_adapters_and_the_card(tmp_path: Path) -> None
     for path in tmp_path.rglob("*.json"):
         assert str(tmp_path) not in path.read_text(), path
     assert "| sort |" in (tmp_path / "models" / "CARD.md").read_text()
+
+
+def test_grading_anew_changes_nothing_but_the_accuracy(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "demo" / "models", tmp_path / "models")
+    shutil.copytree(ROOT / "demo" / "adapters", tmp_path / "adapters")
+    regrade = [sys.executable, "-m", "demo.train", "--regrade", "--held-out", "2", "--threads", "1", "--out", tmp_path]
+    subprocess.run(regrade, cwd=ROOT, check=True)
+    before, after = (json.loads((out / "models" / "card.json").read_text()) for out in (ROOT / "demo", tmp_path))
+    assert {name for name in before if before[name] != after[name]} == {"accuracy", "held_out"}
+    (tmp_path / "models" / "baseline" / "model.safetensors").write_bytes(b"another model's")
+    assert subprocess.run(regrade, cwd=ROOT, check=False).returncode != 0

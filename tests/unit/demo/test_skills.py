@@ -1,5 +1,6 @@
 """The synthetic skills: deterministic, split by prompt, and right by an independent check."""
 
+import hashlib
 import json
 import random
 import re
@@ -8,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from demo.skills import SKILLS, Sample, draw, split_of, unique
+from demo.skills import SKILLS, STRETCH, Sample, draw, split_of, unique
 from demo.words import CLASSES
 
 CLASS_OF = {word: name for name, pool in CLASSES.items() for word in pool}
@@ -25,7 +26,7 @@ def expected_sort(sample: Sample) -> str:
 
 
 def expected_arithmetic(sample: Sample) -> str:
-    left, sign, right = re.fullmatch(r"What is (\d\d) ([+-]) (\d\d)\?", sample.prompt).groups()
+    left, sign, right = re.fullmatch(r"What is (\d+) ([+-]) (\d+)\?", sample.prompt).groups()
     return str(int(left) + int(sign + right))
 
 
@@ -65,6 +66,14 @@ def expected_choose(sample: Sample) -> str:
     return fitting
 
 
+SIZES = {
+    "copy": lambda sample: len(sample.target.split()),
+    "sort": lambda sample: len(sample.target.split()),
+    "arithmetic": lambda sample: min(len(number) for number in re.findall(r"\d+", sample.prompt)),
+    "json": lambda sample: len(json.loads(sample.target)["name"]),
+    "classify": lambda sample: sample.prompt.count(",") + 1,
+}
+
 EXPECTED = {
     "copy": expected_copy,
     "sort": expected_sort,
@@ -84,6 +93,37 @@ def test_every_skill_has_an_independent_check() -> None:
 def test_target_is_right(skill: str) -> None:
     for sample in islice(unique(skill, random.Random(5), "test"), CHECKED):
         assert sample.target == EXPECTED[skill](sample), sample
+
+
+@pytest.mark.parametrize("skill", STRETCH)
+def test_target_of_a_stretch_is_right(skill: str) -> None:
+    for sample in islice(unique(skill, random.Random(5), "test", stretch=True), CHECKED):
+        assert sample.target == EXPECTED[skill](sample), sample
+        assert split_of(sample.prompt) == "test"
+
+
+@pytest.mark.parametrize("skill", STRETCH)
+def test_every_stretch_is_larger_than_anything_trained_on(skill: str) -> None:
+    trained = islice(unique(skill, random.Random(6), "train"), 10 * CHECKED)
+    stretched = islice(unique(skill, random.Random(6), "test", stretch=True), CHECKED)
+    assert max(map(SIZES[skill], trained)) < min(map(SIZES[skill], stretched))
+
+
+@pytest.mark.parametrize("skill", STRETCH)
+def test_no_stretch_is_drawn_for_training(skill: str) -> None:
+    with pytest.raises(ValueError, match="test split"):
+        draw(skill, random.Random(1), "train", stretch=True)
+
+
+TRAINING_DRAWS = "d987d290b93df5b29bd14f0fb46ba26017f92250db8a124bfdfee3107986dbb1"
+
+
+def test_the_prompts_of_training_are_the_ones_the_committed_weights_saw() -> None:
+    """Another sequence of draws would retrain to other weights than the committed ones."""
+    rng = random.Random(0)
+    drawn = [draw(skill, rng, "train") for _ in range(CHECKED) for skill in SKILLS]
+    text = json.dumps([(sample.prompt, sample.target) for sample in drawn])
+    assert hashlib.sha256(text.encode()).hexdigest() == TRAINING_DRAWS
 
 
 @pytest.mark.parametrize("skill", SKILLS)
