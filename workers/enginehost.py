@@ -120,7 +120,7 @@ class EngineHost:
                 await probe.check(plan.pool.canary)
                 facts = await probe.facts()
         except EngineUnavailable as error:
-            raise EngineFailed(self._last_words(f"did not prove itself: {error}")) from error
+            raise EngineFailed(self._unproven(error)) from error
         counter = PromptCounter.of(str(local_model(plan.pool) or plan.pool.model))
         info = EngineInfo(
             engine="vllm",
@@ -133,6 +133,12 @@ class EngineHost:
             details={"arguments": list(plan.pool.arguments)},
         )
         return EngineRecord(info=info, pid=self.pid, started_at=self._started, ready_at=time.time())
+
+    def _unproven(self, error: EngineUnavailable) -> str:
+        """An engine that lives said why itself; of one that died the log tells."""
+        if self._process.returncode is not None:
+            return self._last_words(f"did not prove itself: {error}")
+        return f"engine of pool {self.plan.name!r} did not prove itself: {error}; log: {self.plan.paths.log}"
 
     def _last_words(self, what: str) -> str:
         text = self.plan.paths.log.read_text(errors="replace")
