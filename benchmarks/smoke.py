@@ -24,6 +24,7 @@ from evalwindow.store import Store
 from evalwindow.suites import Suite, load_suite
 
 WARM_UPS = 2
+SETTLED_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ async def _one(stage: Stage, number: int) -> Split:
     wish = {"suites": ["demo-smoke"], "candidate": {"model": "bench", "sampling": {"seed": number}}}
     pull = Pull(number=number, title="bench", files={CONFIG: yaml.safe_dump(wish).encode()})
     told = await open_pull(stage, pull)
+    await asyncio.sleep(SETTLED_S)  # GitHub knows of the check a moment before its row does
     return await asyncio.to_thread(_split, stage, told.check["external_id"], pull)
 
 
