@@ -1,4 +1,4 @@
-"""A random Llama of about 50 M parameters: slow enough that the engine, not its surroundings, sets the pace."""
+"""A random Llama of 39 M parameters: slow enough that the engine, not its surroundings, sets the pace."""
 
 from __future__ import annotations
 

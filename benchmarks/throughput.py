@@ -27,7 +27,7 @@ AIMS = {"tiny": "aim: under 5 ms of overhead a sample", "mid": "aim: at least 0.
 
 
 async def measure(size: str) -> None:
-    """`size`: tiny (the demo's model: shows overhead) or mid (50 M random parameters: shows the ratio)."""
+    """`size`: tiny (the demo's model: shows overhead) or mid (39 M random parameters: shows the ratio)."""
     with tempfile.TemporaryDirectory(prefix="ewb-") as folder:
         home = Path(folder)
         home.chmod(0o755)  # embedded PostgreSQL runs as a user of its own under root
