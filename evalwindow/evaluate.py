@@ -36,6 +36,16 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Question:
+    """One (sample, epoch) as it is asked, and the key that its answer is kept under."""
+
+    sample: Sample
+    epoch: int
+    request: CompletionRequest
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluator:
     """Evaluates samples of one run."""
 
@@ -53,6 +63,10 @@ class Evaluator:
     async def identity(self, model: str) -> EngineInfo:
         return await patiently(lambda: self.engine_of(model).info(model), self.backoff)
 
+    def question(self, sample: Sample, epoch: int, *, info: EngineInfo) -> Question:
+        request = self.request(sample, epoch)
+        return Question(sample=sample, epoch=epoch, request=request, key=cache_key(info, request))
+
     def request(self, sample: Sample, epoch: int) -> CompletionRequest:
         spec = self.suite.spec
         choices = sample.choices if self.suite.scores_choices else ()
@@ -68,21 +82,18 @@ class Evaluator:
             epoch=epoch,
         )
 
-    async def cached(self, work: Iterable[tuple[Sample, int]], info: EngineInfo) -> Mapping[str, Completion]:
+    async def cached(self, questions: Iterable[Question]) -> Mapping[str, Completion]:
         """One look-up for a whole shard: completions that need no engine, by key."""
         if self.cache is None:
             return {}
-        return await self.cache.get([cache_key(info, self.request(sample, epoch)) for sample, epoch in work])
+        return await self.cache.get([question.key for question in questions])
 
-    async def result(
-        self, sample: Sample, epoch: int, *, info: EngineInfo, known: Mapping[str, Completion], reask: bool = False
-    ) -> SampleResult:
+    async def result(self, question: Question, *, known: Mapping[str, Completion], reask: bool = False) -> SampleResult:
         """One (sample, epoch): from the cache or the engine, then scored. A refusal is a result with `error`."""
-        request = self.request(sample, epoch)
-        key = cache_key(info, request)
+        sample, epoch = question.sample, question.epoch
         started = time.perf_counter()
         try:
-            completion = await self._complete(request, key=key, known=known)
+            completion = await self._complete(question.request, key=question.key, known=known)
         except EngineRefused as error:
             return self._refused(sample, epoch, error=str(error), reask=reask)
         latency = time.perf_counter() - started

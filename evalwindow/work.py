@@ -7,9 +7,9 @@ from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from evalwindow.evaluate import Evaluator
+from evalwindow.evaluate import Evaluator, Question
 from evalwindow.gate import next_reask
-from evalwindow.model import Completion, EngineInfo, Sample, SampleResult, Tier
+from evalwindow.model import Completion, EngineInfo, SampleResult, Tier
 from evalwindow.recorder import Recorder
 from evalwindow.suites import Suite
 
@@ -46,14 +46,14 @@ class ShardWork:
         """Raises Interrupted when prompts were left out because the process stops; what is done is recorded."""
         finished = set(done)
         todo = [
-            (self._suite.sample(sample_id), epoch)
+            self._question(sample_id, epoch)
             for sample_id in sample_ids
             for epoch in range(self._suite.spec.epochs)
             if (sample_id, epoch) not in finished
         ]
-        known = await self._evaluator.cached(todo, self._info)
+        known = await self._evaluator.cached(todo)
         try:
-            await _all(self._one(sample, epoch, known=known) for sample, epoch in todo)
+            await _all(self._one(question, known=known) for question in todo)
         finally:
             await self._recorder.flush()
 
@@ -61,16 +61,16 @@ class ShardWork:
         """The smoke tripwire's further calls, one after another until the test is decided."""
         while (sample_id := next_reask(self._suite, results)) is not None:
             epoch = 1 + max(result.epoch for result in results if result.sample_id == sample_id)
-            result = await self._evaluator.result(
-                self._suite.sample(sample_id), epoch, info=self._info, known={}, reask=True
-            )
+            result = await self._evaluator.result(self._question(sample_id, epoch), known={}, reask=True)
             results.append(result)
             await self._recorder.add(result)
         await self._recorder.flush()
 
-    async def _one(self, sample: Sample, epoch: int, *, known: Mapping[str, Completion]) -> None:
-        result = await self._evaluator.result(sample, epoch, info=self._info, known=known)
-        await self._recorder.add(result)
+    def _question(self, sample_id: str, epoch: int) -> Question:
+        return self._evaluator.question(self._suite.sample(sample_id), epoch, info=self._info)
+
+    async def _one(self, question: Question, *, known: Mapping[str, Completion]) -> None:
+        await self._recorder.add(await self._evaluator.result(question, known=known))
 
     @property
     def asks_again(self) -> bool:

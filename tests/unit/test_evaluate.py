@@ -66,8 +66,9 @@ def evaluator(suite, engine, cache=None, **fields):
 async def results(evaluator, *, epochs=1):
     info = await evaluator.info()
     work = [(sample, epoch) for sample in evaluator.suite.samples for epoch in range(epochs)]
-    known = await evaluator.cached(work, info)
-    return [await evaluator.result(sample, epoch, info=info, known=known) for sample, epoch in work]
+    questions = [evaluator.question(sample, epoch, info=info) for sample, epoch in work]
+    known = await evaluator.cached(questions)
+    return [await evaluator.result(question, known=known) for question in questions]
 
 
 def recording(tmp_path, outputs, kind=ReplayEngine):
@@ -169,7 +170,7 @@ async def test_only_as_many_prompts_are_in_the_engine_as_there_are_slots(tmp_pat
     engine = recording(tmp_path, {f"s{n}": str(n) for n in range(8)}, kind=Watched)
     mine = evaluator(suite, engine, slots=asyncio.Semaphore(3))
     info = await mine.info()
-    await asyncio.gather(*(mine.result(sample, 0, info=info, known={}) for sample in suite.samples))
+    await asyncio.gather(*(mine.result(mine.question(sample, 0, info=info), known={}) for sample in suite.samples))
     assert most == 3
 
 

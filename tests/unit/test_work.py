@@ -87,8 +87,7 @@ async def smoke_work(tmp_path, *, answers, must_pass=True):
     suite = make_suite(tmp_path, rows(3, must_pass=must_pass), tier="smoke")
     engine = Recorded({(f"s{n}", epoch): str(n) for n in range(3) for epoch in range(40)} | answers)
     work, store = await make_work(suite, engine, asyncio.Event(), slots=3)
-    info = await work._evaluator.info()
-    first = [await work._evaluator.result(sample, 0, info=info, known={}) for sample in suite.samples]
+    first = [await work._evaluator.result(work._question(sample.id, 0), known={}) for sample in suite.samples]
     engine.asked.clear()
     await work.reask(first)
     return engine, store, first
