@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, StringConstraints
 
 from evalwindow.document import Document
 from evalwindow.model import Tier
 
 API_POOL = "api"  # shards of models that an external API answers; no GPU behind it
 REPLAY_POOL = "replay"  # shards of recorded outputs: worked on by the process that submits them, never queued
+
+
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;:\"]+@[^@\s<>,;:\"]+$", max_length=254)]
 
 
 class Limits(Document):
@@ -75,12 +78,22 @@ class Pool(Document):
     shutdown_s: PositiveInt = 30
 
 
+class Registered(Document):
+    """A model's version in an MLflow registry: promoting its run moves the alias there."""
+
+    tracking_uri: str = Field(description="of MLflow: http(s)://..., sqlite:///... or a folder")
+    name: str = Field(min_length=1, description="of the registered model")
+    version: str = Field(pattern=r"^[0-9]+$", description="the version that this entry of models serves")
+    alias: str = Field("production", min_length=1)
+
+
 class WarmModel(Document):
     """A model that a pool serves: its base weights, or a LoRA adapter on them."""
 
     engine: Literal["vllm"]
     pool: str
     adapter: Path | None = Field(None, description="folder of a LoRA adapter (safetensors)")
+    registry: Registered | None = None
 
 
 class ApiModel(Document):
@@ -95,6 +108,7 @@ class ApiModel(Document):
     context: PositiveInt | None = Field(None, description="tokens of context, if known")
     price_input: float = Field(0.0, ge=0, description="money per million prompt tokens")
     price_output: float = Field(0.0, ge=0, description="money per million output tokens")
+    registry: Registered | None = None
 
     @property
     def pool(self) -> str:
@@ -115,6 +129,31 @@ class ReplayModel(Document):
 ModelConfig = Annotated[WarmModel | ApiModel | ReplayModel, Field(discriminator="engine")]
 
 
+class MailTo(Document):
+    """Who gets a night's gate mail."""
+
+    to: tuple[Address, ...] = Field(min_length=1)
+    when: Literal["always", "change", "failure"] = Field(
+        "always", description="change: verdicts that differ from the night before; failure: all but pass"
+    )
+    suites: tuple[str, ...] = Field((), description="only these suites; default: all of the window")
+
+
+class Window(Document):
+    """Hours in which regression runs may start work. One that overlaps the next occurrence ends where that starts."""
+
+    cron: str = Field(description="when it opens: five fields of cron, in `timezone`")
+    duration_minutes: PositiveInt = Field(description="elapsed time, also in the nights when the clock changes")
+    timezone: str = Field("UTC", description="IANA name, e.g. Europe/Berlin")
+    team: str = Field(description="whose share of the GPUs it uses")
+    suites: tuple[str, ...] = Field(min_length=1)
+    models: tuple[str, ...] = Field(min_length=1, description="candidates: names of `models`")
+    branch: str = Field("main", description="whose baselines are the reference")
+    budget_gpu_minutes: float | None = Field(None, gt=0, description="at this much GPU time the window closes early")
+    aa: bool = Field(True, description="run each baseline again against itself; if that fails, the night is void")
+    mail: tuple[MailTo, ...] = ()
+
+
 class Team(Document):
     repos: tuple[str, ...] = Field((), description="owner/name of the repositories whose pull requests it owns")
     fork_label: str = Field("run-evals", description="label that lets a fork's pull request in")
@@ -127,3 +166,4 @@ class Config(Document):
     pools: dict[str, Pool] = {}
     models: dict[str, ModelConfig]
     teams: dict[str, Team] = {}
+    windows: dict[str, Window] = {}

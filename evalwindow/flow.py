@@ -228,12 +228,10 @@ async def publish(services: Services, delivery: DeliveryRow) -> None:
         external_id = await github_publish.publish(services, delivery)
     except (EvalwindowError, OSError) as error:  # OSError: the page's disk is full or not there
         retry_at = _retry_at(delivery.attempts, at_least_s=getattr(error, "retry_after", None) or 0.0)
-        await asyncio.to_thread(store.delivery_failed, delivery.run_id, delivery.channel, str(error), retry_at)
-        log.warning(
-            "run %s not told to %s (attempt %d): %s", delivery.run_id, delivery.channel, delivery.attempts, error
-        )
+        await asyncio.to_thread(store.delivery_failed, delivery.subject, delivery.channel, str(error), retry_at)
+        log.warning("%s not told to %s (attempt %d): %s", delivery.subject, delivery.channel, delivery.attempts, error)
     else:
-        await asyncio.to_thread(store.sent, delivery.run_id, delivery.channel, external_id)
+        await asyncio.to_thread(store.sent, delivery.subject, delivery.channel, external_id)
 
 
 def _retry_at(attempts: int, *, at_least_s: float) -> dt.datetime | None:

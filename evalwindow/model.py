@@ -41,6 +41,28 @@ class ShardState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Purpose(StrEnum):
+    """Why a night runs something: to judge a candidate, or the baseline against itself (A/A)."""
+
+    CANDIDATE = "candidate"
+    AA = "aa"
+
+
+class EntryState(StrEnum):
+    """planned -> started, resumed or unchanged; or stopped before any GPU time: invalid, refused (final)."""
+
+    PLANNED = "planned"
+    STARTED = "started"  # with a run of its own
+    RESUMED = "resumed"  # goes on with a run that an earlier night left unfinished
+    UNCHANGED = "unchanged"  # nothing that the answer depends on has changed: an earlier run's verdict stands
+    INVALID = "invalid"  # its dataset is
+    REFUSED = "refused"  # it was not admitted
+
+    @property
+    def runs(self) -> bool:
+        return self in (EntryState.STARTED, EntryState.RESUMED)
+
+
 class Answer(StrEnum):
     """A gate's three answers. Exit codes of the CLI: 0, 1, 2. An error is never a pass."""
 

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from evalwindow.document import Document
+
+
+class Promotion(StrEnum):
+    """What becomes of a run that passed in a night."""
+
+    NEVER = "never"
+    APPROVAL = "approval"
+    AUTOMATIC = "automatic"
 
 
 class SmokePolicy(Document):
@@ -35,3 +45,6 @@ class Policy(Document):
     )
     pass_at: float = Field(1.0, gt=0, le=1, description="smoke: a score below this is a failed prompt")
     smoke: SmokePolicy = SmokePolicy()
+    promotion: Promotion = Field(
+        Promotion.NEVER, description="a night's passed run becomes the baseline: never, after approval, or automatic"
+    )

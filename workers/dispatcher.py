@@ -122,7 +122,7 @@ class Dispatcher:
 
     def _deliveries(self) -> Crew[DeliveryRow]:
         return Crew(
-            name=lambda delivery: f"{delivery.channel} of run {delivery.run_id}",
+            name=lambda delivery: f"{delivery.channel} of {delivery.subject}",
             claim=lambda: self._store.claim_delivery(LEASE_S),
             handle=lambda delivery: flow.publish(self._services, delivery),
             defect=self._delivery_defect,
@@ -133,7 +133,7 @@ class Dispatcher:
     def _delivery_defect(self, delivery: DeliveryRow, error: Exception) -> None:
         again = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=RETRY_S)
         retry_at = again if delivery.attempts < self._max_attempts else None
-        self._store.delivery_failed(delivery.run_id, delivery.channel, repr(error), retry_at)
+        self._store.delivery_failed(delivery.subject, delivery.channel, repr(error), retry_at)
 
 
 async def serve() -> None:

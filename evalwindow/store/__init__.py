@@ -9,7 +9,9 @@ from evalwindow.store.deliveries import Deliveries
 from evalwindow.store.dispatch import Dispatch
 from evalwindow.store.endings import Endings
 from evalwindow.store.events import Events
+from evalwindow.store.nights import Nights
 from evalwindow.store.pools import Pools
+from evalwindow.store.reports import Reports
 from evalwindow.store.results import Results
 from evalwindow.store.runs import Runs
 from evalwindow.store.schema import Schema
@@ -35,6 +37,8 @@ class Store(
     Artifacts,
     Tokens,
     Pools,
+    Nights,
+    Reports,
 ):
     """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
 

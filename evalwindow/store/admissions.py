@@ -68,7 +68,9 @@ def _insert(new: NewRun, *, late: bool) -> Any:
         "error": "a newer commit of the pull request came first" if late else None,
         "concluded_at": func.now() if late else None,
         "owner": new.owner,
+        "night_id": new.night_id,
         "window_end": new.window_end,
+        "baseline_run": new.baseline_run,
     }
     return upsert(run).values(values).on_conflict_do_nothing(index_elements=[run.c.key]).returning(run.c.id)
 

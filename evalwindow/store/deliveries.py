@@ -27,11 +27,26 @@ _AGAIN: dict[str, Any] = {"state": "waiting", "again": false(), "attempts": 0, "
 
 def queue_deliveries(connection: Connection, run_id: str, channels: Iterable[str]) -> None:
     """Tell these channels about the run as it is after this transaction."""
-    rows = [{"run_id": run_id, "channel": channel, "state": "waiting"} for channel in sorted(set(channels))]
+    rows = [_new(run_id, channel, run_id=run_id) for channel in sorted(set(channels))]
     if rows:
         statement = insert(delivery).values(rows)
-        keys = [delivery.c.run_id, delivery.c.channel]
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=_NEWS))
+        connection.execute(statement.on_conflict_do_update(index_elements=[delivery.c.id], set_=_NEWS))
+
+
+def queue_once(connection: Connection, night_id: str, channels: Iterable[str]) -> None:
+    """Tell these channels about the night; one that was told, or is just being told, is left alone."""
+    rows = [_new(night_id, channel, night_id=night_id) for channel in sorted(set(channels))]
+    if rows:
+        connection.execute(insert(delivery).values(rows).on_conflict_do_nothing())
+
+
+def _new(subject: str, channel: str, **of: str) -> dict[str, str]:
+    return {"id": delivery_id(subject, channel), "channel": channel, "state": "waiting", **of}
+
+
+def delivery_id(subject: str, channel: str) -> str:
+    """Of what is told to a channel about a run or a night, given its id."""
+    return f"{subject}:{channel}"
 
 
 def queue_known(connection: Connection, run_ids: Sequence[str], channel: str) -> None:
@@ -44,7 +59,7 @@ class Deliveries(Database):
     def claim_delivery(self, lease_s: float) -> DeliveryRow | None:
         """The right to send the delivery that has been due longest, for `lease_s` seconds; None: nothing is due."""
         due = (
-            select(delivery.c.run_id, delivery.c.channel)
+            select(delivery.c.id)
             .where(_due())
             .order_by(delivery.c.next_at)
             .limit(1)
@@ -53,7 +68,7 @@ class Deliveries(Database):
         )
         statement = (
             update(delivery)
-            .where(delivery.c.run_id == due.c.run_id, delivery.c.channel == due.c.channel)
+            .where(delivery.c.id == due.c.id)
             .values(state="sending", again=False, attempts=delivery.c.attempts + 1, lease_until=lease(lease_s))
             .returning(delivery)
         )
@@ -61,24 +76,26 @@ class Deliveries(Database):
             row = connection.execute(statement).one_or_none()
         return None if row is None else _delivery(row)
 
-    def sent(self, run_id: str, channel: str, external_id: str | None) -> None:
-        """It arrived; what it became over there is kept, to be edited in place next time."""
+    def sent(self, subject: str, channel: str, external_id: str | None) -> None:
+        """What tells of a run or a night arrived; what it became over there is kept, to be edited in place next time."""
         kept = {"external_id": func.coalesce(external_id, delivery.c.external_id), "sent_at": func.now()}
-        self._close_attempt(run_id, channel, kept, otherwise={"state": "sent", "error": null(), "lease_until": null()})
+        self._close_attempt(subject, channel, kept, otherwise={"state": "sent", "error": null(), "lease_until": null()})
 
-    def delivery_failed(self, run_id: str, channel: str, error: str, retry_at: dt.datetime | None) -> None:
+    def delivery_failed(self, subject: str, channel: str, error: str, retry_at: dt.datetime | None) -> None:
         """It didn't arrive: again at `retry_at`, or never when that is None."""
         retry = {"state": "waiting", "next_at": retry_at} if retry_at else {"state": "failed"}
-        self._close_attempt(run_id, channel, {"error": error}, otherwise={**retry, "lease_until": null()})
+        self._close_attempt(subject, channel, {"error": error}, otherwise={**retry, "lease_until": null()})
 
-    def deliveries(self, run_id: str) -> list[DeliveryRow]:
-        statement = select(delivery).where(delivery.c.run_id == run_id).order_by(delivery.c.channel)
+    def deliveries(self, subject: str) -> list[DeliveryRow]:
+        """What is told about a run or a night, by channel."""
+        of_it = or_(delivery.c.run_id == subject, delivery.c.night_id == subject)
+        statement = select(delivery).where(of_it).order_by(delivery.c.channel)
         with self._transaction() as connection:
             return [_delivery(row) for row in connection.execute(statement)]
 
-    def _close_attempt(self, run_id: str, channel: str, always: dict[str, Any], *, otherwise: dict[str, Any]) -> None:
+    def _close_attempt(self, subject: str, channel: str, always: dict[str, Any], *, otherwise: dict[str, Any]) -> None:
         """Close an attempt: with `otherwise`, or back into the queue where news came meanwhile."""
-        sending = and_(delivery.c.run_id == run_id, delivery.c.channel == channel, delivery.c.state == "sending")
+        sending = and_(delivery.c.id == delivery_id(subject, channel), delivery.c.state == "sending")
         with self._transaction() as connection:
             connection.execute(update(delivery).where(sending, ~delivery.c.again).values(always | otherwise))
             connection.execute(update(delivery).where(sending, delivery.c.again).values(always | _AGAIN))

@@ -11,6 +11,8 @@ from evalwindow.model import (
     Answer,
     Candidate,
     EngineInfo,
+    EntryState,
+    Purpose,
     RunState,
     ShardState,
     Source,
@@ -35,8 +37,10 @@ class NewRun:
     source: Source = field(default_factory=Source)
     use_cache: bool = True
     ordinal: int | None = None  # orders the commits of a pull request; see Store.admit
-    owner: str | None = None
-    window_end: dt.datetime | None = None  # nothing of it is dispatched after this
+    owner: str | None = None  # who waits for it outside
+    night_id: str | None = None
+    window_end: dt.datetime | None = None  # no prompt of it starts after this
+    baseline_run: str | None = None  # judged against this run; None: against the promoted one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,10 @@ class RunRow:
     started_at: dt.datetime | None  # first claim
     concluded_at: dt.datetime | None  # when it became final, whatever the state
     owner: str | None
+    night_id: str | None  # the latest night that it belongs to
     window_end: dt.datetime | None
+    baseline_run: str | None
+    void: str | None  # why its verdict doesn't count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +141,11 @@ class BaselineRow:
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryRow:
-    """One thing to tell somebody about a run."""
+    """One thing to tell somebody about a run or a night."""
 
-    run_id: str
+    id: str
+    run_id: str | None  # either this
+    night_id: str | None  # or this is told of
     channel: str
     state: str  # waiting, sending, sent, failed
     attempts: int  # since there was something new to say; a claimed one counts this attempt
@@ -145,6 +154,99 @@ class DeliveryRow:
     error: str | None
     created_at: dt.datetime
     sent_at: dt.datetime | None
+
+    @property
+    def subject(self) -> str:
+        """Id of the run or night."""
+        return self.run_id or self.night_id or ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewNight:
+    """An occurrence of a window, or a night that somebody starts by hand."""
+
+    key: str  # idempotency: opening the same key again gives the first night
+    window: str  # name in evalwindow.yaml
+    team: str
+    branch: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    budget_gpu_s: float | None = None
+    dry_run: bool = False
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightRow:
+    """One night as it is now."""
+
+    id: str
+    key: str
+    window: str
+    team: str
+    branch: str
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    budget_gpu_s: float | None
+    dry_run: bool
+    url: str | None
+    closed_at: dt.datetime | None  # before ends_at, for close_reason
+    close_reason: str | None
+    settled_at: dt.datetime | None
+    void: str | None  # why none of its verdicts counts
+    created_at: dt.datetime
+
+    @property
+    def end(self) -> dt.datetime:
+        """When the last prompt may start."""
+        return self.ends_at if self.closed_at is None else min(self.closed_at, self.ends_at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEntry:
+    """What a night is to run."""
+
+    suite: str
+    model: str
+    purpose: Purpose = Purpose.CANDIDATE
+    baseline_run: str | None = None
+    provenance_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryRow:
+    """One suite x model of a night as it is now."""
+
+    id: str
+    night_id: str
+    seq: int
+    suite: str
+    model: str
+    purpose: Purpose
+    state: EntryState
+    run_id: str | None
+    baseline_run: str | None
+    provenance_key: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrendPoint:
+    """One concluded run of a suite, for a line over time."""
+
+    run_id: str
+    night_id: str | None
+    suite: str
+    model: str
+    purpose: Purpose
+    at: dt.datetime
+    answer: Answer | None
+    void: bool
+    score: float | None  # the first metric over all samples, 0..1
+    latency_s: float | None  # median over its samples that were not cached, seconds
+    gpu_s: float
+    samples: int
+    flips: float | None  # share of samples that changed sides against the baseline, 0..1
 
 
 @dataclass(frozen=True, kw_only=True)

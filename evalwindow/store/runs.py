@@ -14,6 +14,7 @@ from evalwindow.store.rows import RunRow, ShardRow
 from evalwindow.store.tables import run, shard
 
 _SAME = ("id", "key", "team", "suite", "suite_digest", "pool", "model", "use_cache", "ordinal", "error", "owner")
+_NIGHT = ("night_id", "baseline_run", "void")
 _TIMES = ("created_at", "started_at", "concluded_at", "window_end")
 
 
@@ -77,7 +78,7 @@ class Runs(Database):
 def _run(row: Row[Any]) -> RunRow:
     fields = row._mapping
     return RunRow(
-        **{name: fields[name] for name in (*_SAME, *_TIMES)},
+        **{name: fields[name] for name in (*_SAME, *_TIMES, *_NIGHT)},
         tier=Tier(fields["tier"]),
         state=RunState(fields["state"]),
         candidate=from_document(Candidate, fields["candidate"]),

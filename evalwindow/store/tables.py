@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from evalwindow.model import RunState, ShardState
+from evalwindow.model import EntryState, RunState, ShardState
 from evalwindow.store.types import Document, Exact, String
 
 metadata = MetaData(
@@ -74,6 +74,29 @@ suite_version = Table(
     Column("document", Exact, nullable=False),
 )
 
+night = Table(
+    "night",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("key", String, nullable=False),  # idempotency
+    Column("window", String, nullable=False),
+    Column("team", String, nullable=False),
+    Column("branch", String, nullable=False),
+    Column("starts_at", Time, nullable=False),
+    Column("ends_at", Time, nullable=False),
+    Column("budget_gpu_s", Double),
+    Column("dry_run", Boolean, nullable=False),
+    Column("url", String),  # of whoever runs it, for people
+    Column("closed_at", Time),  # before ends_at, for close_reason
+    Column("close_reason", String),
+    Column("settled_at", Time),  # its verdicts are known and told
+    Column("void", String),  # why none of its verdicts counts
+    _now("created_at"),
+    UniqueConstraint("key"),
+    Index("night_window_idx", "window", "id"),
+    Index("night_open_idx", "id", postgresql_where=text("closed_at IS NULL AND settled_at IS NULL")),
+)
+
 run = Table(
     "run",
     metadata,
@@ -102,14 +125,49 @@ run = Table(
     _now("created_at"),
     Column("started_at", Time),
     Column("concluded_at", Time),
-    Column("owner", String),  # who started it from outside, e.g. an orchestrator's own run id
-    Column("window_end", Time),  # nothing of it is dispatched after this
+    Column("owner", String),  # who waits for it outside, e.g. an orchestrator's task: only that one may cancel it
+    Column("night_id", ForeignKey("night.id")),  # the latest night that it belongs to
+    Column("window_end", Time),  # no prompt of it starts after this, until a later night takes it over
+    Column("baseline_run", String),  # judged against this run; null: against the promoted one
+    Column("void", String),  # why its verdict doesn't count
     UniqueConstraint("key"),
     _one_of(*RunState),
     Index("run_pull_request_idx", "repo", "pull_request", "suite"),
     Index("run_suite_idx", "suite", "id"),
     Index("run_team_idx", "team", "id"),
     Index("run_open_idx", "id", postgresql_where=text("state IN ('queued', 'running')")),
+    Index("run_night_idx", "night_id", postgresql_where=text("night_id IS NOT NULL")),
+)
+
+night_entry = Table(
+    "night_entry",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("night_id", ForeignKey("night.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("suite", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("run_id", ForeignKey("run.id")),
+    Column("baseline_run", String),  # that it is to be judged against; null: the promoted one
+    Column("provenance_key", String),  # all that its answer depends on
+    Column("note", String),  # for people: why it is in this state
+    UniqueConstraint("night_id", "suite", "model", "purpose"),
+    _one_of(*EntryState),
+    Index("night_entry_run_idx", "run_id"),
+)
+
+dataset_report = Table(
+    "dataset_report",
+    metadata,
+    Column("key", String, primary_key=True),  # content hash of data, checks and tokenizer
+    Column("suite", String, nullable=False),
+    Column("digest", String, nullable=False),  # sha256 of the dataset's bytes
+    Column("ok", Boolean, nullable=False),
+    Column("document", Document, nullable=False),
+    _now("at"),
+    Index("dataset_report_suite_idx", "suite", "at"),
 )
 
 shard = Table(
@@ -210,8 +268,10 @@ baseline = Table(
 delivery = Table(
     "delivery",
     metadata,
-    Column("run_id", ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
-    Column("channel", String, primary_key=True),
+    Column("id", String, primary_key=True),  # of what it tells, and the channel
+    Column("run_id", ForeignKey("run.id", ondelete="CASCADE")),  # what it tells of: this
+    Column("night_id", ForeignKey("night.id", ondelete="CASCADE")),  # or this
+    Column("channel", String, nullable=False),
     Column("state", String, nullable=False),
     Column("again", Boolean, nullable=False, server_default=text("false")),  # news came while it was being sent
     _count("attempts"),
@@ -222,6 +282,9 @@ delivery = Table(
     _now("created_at"),
     Column("sent_at", Time),
     _one_of("waiting", "sending", "sent", "failed"),
+    CheckConstraint("num_nonnulls(run_id, night_id) = 1", name="subject"),
+    Index("delivery_run_idx", "run_id", postgresql_where=text("run_id IS NOT NULL")),
+    Index("delivery_night_idx", "night_id", postgresql_where=text("night_id IS NOT NULL")),
     Index("delivery_due_idx", "next_at", postgresql_where=text("state IN ('waiting', 'sending')")),
 )
 

@@ -1,0 +1,222 @@
+"""Nights: what a window was opened for, what became of each of its entries, and when it closes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from evalwindow.errors import Conflict, NotFound
+from evalwindow.model import EntryState, Purpose, RunState, ShardState
+from evalwindow.store.database import Database
+from evalwindow.store.deliveries import queue_once
+from evalwindow.store.endings import OPEN, end_runs
+from evalwindow.store.ids import new_id
+from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow
+from evalwindow.store.tables import night, night_entry, result, run, shard
+
+IN_HAND = (ShardState.DISPATCHED, ShardState.RUNNING)
+
+
+class Nights(Database):
+    def open_night(self, new: NewNight) -> NightRow:
+        """Write a night down; the same key again gives the first one as it is."""
+        values = {name: getattr(new, name) for name in NewNight.__dataclass_fields__} | {"id": new_id()}
+        with self._transaction() as connection:
+            connection.execute(insert(night).values(values).on_conflict_do_nothing(index_elements=[night.c.key]))
+            return _night(connection.execute(select(night).where(night.c.key == new.key)).one())
+
+    def night(self, night_id: str) -> NightRow:
+        """One night; raises NotFound."""
+        with self._transaction() as connection:
+            row = connection.execute(select(night).where(night.c.id == night_id)).one_or_none()
+        if row is None:
+            raise NotFound(kind="night", name=night_id)
+        return _night(row)
+
+    def nights(
+        self, limit: int = 50, *, window: str | None = None, key: str | None = None, before: str | None = None
+    ) -> list[NightRow]:
+        """The newest nights that match; `before` an id gives the next page."""
+        statement = select(night).order_by(night.c.id.desc()).limit(limit)
+        wanted = {night.c.window: window, night.c.key: key}
+        statement = statement.where(*(column == value for column, value in wanted.items() if value is not None))
+        if before is not None:
+            statement = statement.where(night.c.id < before)
+        with self._transaction() as connection:
+            return [_night(row) for row in connection.execute(statement)]
+
+    def plan(self, night_id: str, entries: Sequence[NewEntry]) -> list[EntryRow]:
+        """Write what the night is to run, in that order; entries that are there stay as they are. All of them."""
+        rows = [
+            {
+                "id": new_id(),
+                "night_id": night_id,
+                "seq": seq,
+                "state": EntryState.PLANNED,
+                **{name: getattr(entry, name) for name in NewEntry.__dataclass_fields__},
+            }
+            for seq, entry in enumerate(entries)
+        ]
+        with self._transaction() as connection:
+            if rows:
+                connection.execute(insert(night_entry).values(rows).on_conflict_do_nothing())
+            return _entries(connection, night_entry.c.night_id == night_id)
+
+    def entries(self, night_id: str) -> list[EntryRow]:
+        with self._transaction() as connection:
+            return _entries(connection, night_entry.c.night_id == night_id)
+
+    def entry(self, entry_id: str) -> EntryRow:
+        """One entry; raises NotFound."""
+        with self._transaction() as connection:
+            found = _entries(connection, night_entry.c.id == entry_id)
+        if not found:
+            raise NotFound(kind="entry of a night", name=entry_id)
+        return found[0]
+
+    def entries_of_runs(self, run_ids: Collection[str]) -> dict[str, EntryRow]:
+        """Run id -> the latest entry that names it."""
+        with self._transaction() as connection:
+            found = _entries(connection, night_entry.c.run_id.in_(list(run_ids)))
+        return {entry.run_id: entry for entry in sorted(found, key=lambda entry: entry.id) if entry.run_id}
+
+    def set_entry(
+        self, entry_id: str, state: EntryState, *, run_id: str | None = None, note: str | None = None
+    ) -> EntryRow:
+        """What became of an entry. `run_id` None keeps the run that it has."""
+        values: dict[str, Any] = {"state": state, "note": note}
+        if run_id is not None:
+            values["run_id"] = run_id
+        with self._transaction() as connection:
+            connection.execute(update(night_entry).where(night_entry.c.id == entry_id).values(values))
+            return _entries(connection, night_entry.c.id == entry_id)[0]
+
+    def last_entry(self, before: EntryRow, *, window: str, states: Iterable[EntryState]) -> EntryRow | None:
+        """The latest entry of an earlier night of the window for the same suite, model and purpose, with a run."""
+        same = [night_entry.c[name] == getattr(before, name) for name in ("suite", "model", "purpose")]
+        statement = (
+            select(night_entry.c.id)
+            .join(night, night.c.id == night_entry.c.night_id)
+            .where(*same, night.c.window == window, night.c.id < before.night_id)
+            .where(night_entry.c.run_id.isnot(None), night_entry.c.state.in_(list(states)))
+            .order_by(night_entry.c.id.desc())
+            .limit(1)
+        )
+        with self._transaction() as connection:
+            found = connection.scalar(statement)
+            return None if found is None else _entries(connection, night_entry.c.id == found)[0]
+
+    def carry(self, run_id: str, night_id: str, owner: str) -> bool:
+        """Let an open run go on in this night, for this owner; False when the run is final or the night is over."""
+        with self._transaction() as connection:
+            now = connection.execute(select(night).where(night.c.id == night_id).with_for_update(read=True)).one()
+            values = {"night_id": night_id, "window_end": _night(now).end, "owner": owner}
+            statement = update(run).where(run.c.id == run_id, run.c.state.in_(OPEN)).values(values)
+            return bool(connection.execute(statement).rowcount)
+
+    def cancel_owned(self, run_id: str, owner: str, reason: str) -> bool:
+        """End an open run if `owner` still is who waits for it; False otherwise."""
+        with self._transaction() as connection:
+            mine = select(run.c.id).where(run.c.id == run_id, run.c.owner == owner).with_for_update(key_share=True)
+            run_ids = list(connection.scalars(mine))
+            return bool(end_runs(connection, run_ids, state=RunState.CANCELLED, values={"error": reason}))
+
+    def in_hand(self, run_id: str) -> int:
+        """Shards of a run that somebody may be working on."""
+        statement = select(func.count()).where(shard.c.run_id == run_id, shard.c.state.in_(IN_HAND))
+        with self._transaction() as connection:
+            return int(connection.scalar(statement) or 0)
+
+    def left(self, run_id: str) -> tuple[int, int]:
+        """(samples of unfinished shards, samples in all) of a run."""
+        sizes = func.coalesce(func.sum(func.cardinality(shard.c.sample_ids)), 0)
+        unfinished = sizes.filter(shard.c.state.in_((ShardState.PENDING, *IN_HAND)))
+        with self._transaction() as connection:
+            row = connection.execute(select(unfinished, sizes).where(shard.c.run_id == run_id)).one()
+        return int(row[0] or 0), int(row[1] or 0)
+
+    def close_night(self, night_id: str, reason: str) -> bool:
+        """End a night now: no prompt of its runs starts any more. False when it was over already."""
+        now = func.now()
+        still = and_(night.c.id == night_id, night.c.closed_at.is_(None), night.c.ends_at > now)
+        with self._transaction() as connection:
+            closed = connection.execute(update(night).where(still).values(closed_at=now, close_reason=reason))
+            if closed.rowcount:
+                _close_runs(connection, night_id)
+        return bool(closed.rowcount)
+
+    def spent(self, night_id: str) -> float:
+        """GPU-seconds of the results that came while the night had its runs, from its start on."""
+        with self._transaction() as connection:
+            return float(connection.scalar(select(_spent()).where(night.c.id == night_id)) or 0.0)
+
+    def overspent(self) -> list[str]:
+        """Nights that are open and have used their budget."""
+        open_now = and_(night.c.closed_at.is_(None), night.c.settled_at.is_(None), night.c.ends_at > func.now())
+        statement = select(night.c.id).where(open_now, night.c.budget_gpu_s <= _spent()).order_by(night.c.id)
+        with self._transaction() as connection:
+            return list(connection.scalars(statement))
+
+    def settle(self, night_id: str, *, void: str | None) -> NightRow:
+        """Its verdicts are known. `void`: why none of them counts; then none of its runs' does."""
+        with self._transaction() as connection:
+            statement = update(night).where(night.c.id == night_id)
+            settled = func.coalesce(night.c.settled_at, func.now())
+            connection.execute(statement.values(settled_at=settled, void=void))
+            if void is not None:
+                mine = select(night_entry.c.run_id).where(
+                    night_entry.c.night_id == night_id, night_entry.c.state.in_(_RUNS), _concluded_here()
+                )
+                connection.execute(update(run).where(run.c.id.in_(mine)).values(void=void))
+            return _night(connection.execute(select(night).where(night.c.id == night_id)).one())
+
+    def tell_night(self, night_id: str, channels: Iterable[str]) -> None:
+        """Queue what the night says, once for each channel, however often this is called."""
+        with self._transaction() as connection:
+            queue_once(connection, night_id, channels)
+
+
+_RUNS = tuple(state for state in EntryState if state.runs)
+
+
+def _concluded_here() -> ColumnElement[bool]:
+    return exists().where(run.c.id == night_entry.c.run_id, run.c.state == RunState.CONCLUDED)
+
+
+def _close_runs(connection: Connection, night_id: str) -> None:
+    mine = select(run.c.id).where(run.c.night_id == night_id, run.c.state.in_(OPEN)).order_by(run.c.id)
+    chosen = mine.with_for_update(key_share=True).cte("chosen")
+    connection.execute(update(run).where(run.c.id == chosen.c.id).values(window_end=func.now()))
+
+
+def _spent() -> Any:
+    """GPU-seconds of one night, correlated with it."""
+    mine = select(night_entry.c.run_id).where(night_entry.c.night_id == night.c.id, night_entry.c.state.in_(_RUNS))
+    within = and_(
+        result.c.at >= night.c.created_at, or_(night.c.settled_at.is_(None), result.c.at <= night.c.settled_at)
+    )
+    total = select(func.coalesce(func.sum(result.c.gpu_s), 0.0)).where(result.c.run_id.in_(mine), within)
+    return total.correlate(night).scalar_subquery()
+
+
+def _entries(connection: Connection, *conditions: ColumnElement[bool]) -> list[EntryRow]:
+    statement = select(night_entry).where(*conditions).order_by(night_entry.c.night_id, night_entry.c.seq)
+    return [_entry(row) for row in connection.execute(statement)]
+
+
+def _entry(row: Row[Any]) -> EntryRow:
+    fields = dict(row._mapping)
+    return EntryRow(**fields | {"purpose": Purpose(fields["purpose"]), "state": EntryState(fields["state"])})
+
+
+def _night(row: Row[Any]) -> NightRow:
+    return NightRow(**dict(row._mapping))
+
+
+def check_not_settled(found: NightRow) -> None:
+    """Raises Conflict: what a settled night said has been told."""
+    if found.settled_at is not None:
+        raise Conflict(f"night {found.id} is settled; trigger another one")
