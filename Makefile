@@ -43,7 +43,7 @@ format: $(STAMP) ## mend what lint and format can mend
 bench: $(STAMP) ## the benchmarks, ratios in one run
 	$(BIN)/python -m benchmarks
 
-lock: $(STAMP) ## write constraints/ anew from .venv and pyproject.toml
+lock: ## write constraints/ anew from .venv and pyproject.toml
 	PYTHON=$(BIN)/python bash constraints/lock.sh
 
 clean: ## remove what was built and what the servers kept; .venv stays

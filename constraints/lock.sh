@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes constraints/: cpu.txt and web.txt from the environment of $PYTHON, gpu.txt resolved beside them from metadata alone.
+# Writes constraints/: cpu.txt, orchestrator.txt and web.txt from the environment of $PYTHON, gpu.txt resolved beside them from metadata alone.
 # Folders of wheels are left out of the latter: they may hold CPU builds of torch.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

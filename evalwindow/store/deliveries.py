@@ -77,7 +77,7 @@ class Deliveries(Database):
         return None if row is None else _delivery(row)
 
     def sent(self, subject: str, channel: str, external_id: str | None) -> None:
-        """What tells of a run or a night arrived; what it became over there is kept, to be edited in place next time."""
+        """What tells of a run or a night arrived; what it became over there is kept, to be edited in place."""
         kept = {"external_id": func.coalesce(external_id, delivery.c.external_id), "sent_at": func.now()}
         self._close_attempt(subject, channel, kept, otherwise={"state": "sent", "error": null(), "lease_until": null()})
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from evalwindow.errors import Conflict, NotFound
+from evalwindow.errors import NotFound
 from evalwindow.model import EntryState, Purpose, RunState, ShardState
 from evalwindow.store.database import Database
 from evalwindow.store.deliveries import queue_once
@@ -214,9 +214,3 @@ def _entry(row: Row[Any]) -> EntryRow:
 
 def _night(row: Row[Any]) -> NightRow:
     return NightRow(**dict(row._mapping))
-
-
-def check_not_settled(found: NightRow) -> None:
-    """Raises Conflict: what a settled night said has been told."""
-    if found.settled_at is not None:
-        raise Conflict(f"night {found.id} is settled; trigger another one")

@@ -69,10 +69,10 @@ class RunRow:
     started_at: dt.datetime | None  # first claim
     concluded_at: dt.datetime | None  # when it became final, whatever the state
     owner: str | None
-    night_id: str | None  # the latest night that it belongs to
-    window_end: dt.datetime | None
-    baseline_run: str | None
-    void: str | None  # why its verdict doesn't count
+    night_id: str | None = None  # the latest night that it belongs to
+    window_end: dt.datetime | None = None
+    baseline_run: str | None = None
+    void: str | None = None  # why its verdict doesn't count
 
 
 @dataclass(frozen=True, kw_only=True)
