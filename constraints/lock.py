@@ -1,4 +1,4 @@
-"""Writes cpu.txt, orchestrator.txt and web.txt: what pyproject.toml asks for, and all that it asks for, as installed here.
+"""Writes cpu.txt, orchestrator.txt and web.txt: what pyproject.toml asks for and all that follows, as installed here.
 
 Run it as `make lock` after a change of the environment. What is installed though nobody asks for it stays out; a
 version that somebody asks for otherwise is refused.

