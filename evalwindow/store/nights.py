@@ -94,20 +94,33 @@ class Nights(Database):
             connection.execute(update(night_entry).where(night_entry.c.id == entry_id).values(values))
             return _entries(connection, night_entry.c.id == entry_id)[0]
 
-    def last_entry(self, before: EntryRow, *, window: str, states: Iterable[EntryState]) -> EntryRow | None:
-        """The latest entry of an earlier night of the window for the same suite, model and purpose, with a run."""
-        same = [night_entry.c[name] == getattr(before, name) for name in ("suite", "model", "purpose")]
+    def last_entry(self, of: EntryRow, *, window: str, states: Iterable[EntryState]) -> EntryRow | None:
+        """The latest in one of these states for the same suite, model and purpose in the window's earlier nights."""
+        same = [night_entry.c[name] == getattr(of, name) for name in ("suite", "model", "purpose")]
         statement = (
             select(night_entry.c.id)
             .join(night, night.c.id == night_entry.c.night_id)
-            .where(*same, night.c.window == window, night.c.id < before.night_id)
-            .where(night_entry.c.run_id.isnot(None), night_entry.c.state.in_(list(states)))
-            .order_by(night_entry.c.id.desc())
+            .where(*same, night.c.window == window, night.c.id < of.night_id, night_entry.c.state.in_(list(states)))
+            .order_by(night.c.id.desc())
             .limit(1)
         )
         with self._transaction() as connection:
             found = connection.scalar(statement)
             return None if found is None else _entries(connection, night_entry.c.id == found)[0]
+
+    def answered(self, provenance_key: str) -> str | None:
+        """The latest run with a verdict that counts, of an entry with this key."""
+        statement = (
+            select(run.c.id)
+            .join(night_entry, night_entry.c.run_id == run.c.id)
+            .where(night_entry.c.provenance_key == provenance_key, run.c.state == RunState.CONCLUDED)
+            .where(run.c.void.is_(None), run.c.answer.isnot(None))
+            .order_by(run.c.concluded_at.desc())
+            .limit(1)
+        )
+        with self._transaction() as connection:
+            found: str | None = connection.scalar(statement)
+        return found
 
     def carry(self, run_id: str, night_id: str, owner: str) -> bool:
         """Let an open run go on in this night, for this owner; False when the run is final or the night is over."""
