@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,10 @@ class Submission:
     source: Source = field(default_factory=Source)
     use_cache: bool = True
     ordinal: int | None = None  # orders the commits of a pull request; an older one never supersedes a newer
+    owner: str | None = None  # who waits for it outside: only that one may cancel it
+    night_id: str | None = None
+    window_end: dt.datetime | None = None  # aware; no prompt of it starts after this, nor after the night's end
+    baseline_run: str | None = None  # judged against this run; None: against the promoted one
 
 
 @dataclass(frozen=True, kw_only=True)

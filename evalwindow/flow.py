@@ -9,14 +9,14 @@ import logging
 from evalwindow import admission
 from evalwindow.admission import Admitted, Submission
 from evalwindow.comparable import comparable_results
-from evalwindow.errors import BadInput, EngineUnavailable, EvalwindowError, EventIgnored, ServiceDown
+from evalwindow.errors import BadInput, EngineUnavailable, EvalwindowError, EventIgnored, NotFound, ServiceDown
 from evalwindow.evaluate import Evaluator
 from evalwindow.gate import judge
 from evalwindow.github import events
 from evalwindow.github import publish as github_publish
 from evalwindow.leases import Lease
 from evalwindow.metrics import summarise
-from evalwindow.model import Source, Tier
+from evalwindow.model import RunState, Source, Tier
 from evalwindow.recorder import Recorder, outlasting
 from evalwindow.services import Services
 from evalwindow.store.rows import ClaimedShard, DeliveryRow, EventRow, NewRun, RunRow
@@ -35,16 +35,33 @@ def submit(services: Services, submission: Submission) -> RunRow:
     admitted = admission.decide(
         submission,
         config=services.config,
-        suites=services.library.all(),
+        suites=services.library.asked_for(submission.suite),
         artifact=services.store.artifact,
         counter_of=services.counter_of,
     )
+    _check_baseline(services, submission)
     services.store.put_suite(admitted.suite)
     queued = [channel for channel in channels_of(submission.source) if channel == "check"]
     run_id, created = services.store.admit(_new_run(admitted), admitted.shards, queued)
     if created and admitted.suite.tier is Tier.SMOKE:
         _send_now(services, run_id, admitted)
     return services.store.run(run_id)
+
+
+def _check_baseline(services: Services, wish: Submission) -> None:
+    """A run that is named as the baseline has to be one that can be compared with."""
+    if wish.baseline_run is None:
+        return
+    try:
+        run = services.store.run(wish.baseline_run)
+    except NotFound as unknown:
+        raise BadInput(f"baseline_run: {unknown} Name a concluded run of suite {wish.suite!r}") from unknown
+    state = "void" if run.void else run.state.value
+    if run.suite != wish.suite or state != RunState.CONCLUDED:
+        raise BadInput(
+            f"baseline_run: run {run.id} is of suite {run.suite!r} and {state}; "
+            f"name a concluded run of suite {wish.suite!r}"
+        )
 
 
 def _send_now(services: Services, run_id: str, admitted: Admitted) -> None:
@@ -73,6 +90,10 @@ def _new_run(admitted: Admitted) -> NewRun:
         source=wish.source,
         use_cache=wish.use_cache,
         ordinal=wish.ordinal,
+        owner=wish.owner,
+        night_id=wish.night_id,
+        window_end=wish.window_end,
+        baseline_run=wish.baseline_run,
     )
 
 
@@ -205,10 +226,16 @@ def _conclude(services: Services, run_id: str) -> None:
         return
     suite, results = store.suite(run.suite_digest), store.results(run_id)
     summary = summarise(suite, results, wall_s=_seconds_since(run.started_at or run.created_at))
-    row = store.baseline(suite.name, run.source.branch or DEFAULT_BRANCH)
-    baseline = comparable_results(store, suite, row.run_id) if row else None
-    verdict = judge(suite, results, baseline, baseline_run=row.run_id if row else None)
+    reference = run.baseline_run or _promoted(services, run)
+    baseline = comparable_results(store, suite, reference) if reference else None
+    verdict = judge(suite, results, baseline, baseline_run=reference)
     store.conclude(run_id, summary, verdict, channels_of(run.source))
+
+
+def _promoted(services: Services, run: RunRow) -> str | None:
+    """Id of the run that is the baseline of the suite and branch now."""
+    row = services.store.baseline(run.suite, run.source.branch or DEFAULT_BRANCH)
+    return row.run_id if row else None
 
 
 def channels_of(source: Source) -> tuple[str, ...]:

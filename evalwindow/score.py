@@ -44,7 +44,7 @@ def replay_services(settings: Settings, config: Config, outputs: Path) -> Servic
 
 def check_outputs(services: Services, suite: str, outputs: Path) -> None:
     """Raises BadInput with file:line for a recording that does not fit the suite."""
-    suites = services.library.all()
+    suites = services.library.asked_for(suite)
     if suite not in suites:
         raise UnknownName("suite", suite, suites)
     if not outputs.is_file():

@@ -24,7 +24,7 @@ class Baselines(Database):
 
         `expected` is the run that the caller believes to be the baseline (None: there is none): Conflict when it is
         another one by now. Promoting the active one again changes nothing. NotFound, BadInput for a run that is not
-        concluded or of another suite.
+        concluded, void, or of another suite.
         """
         with self._transaction() as connection:
             _check_run(connection, run_id, suite=suite)
@@ -62,13 +62,15 @@ def _active(suite: str, branch: str) -> Any:
 
 
 def _check_run(connection: Connection, run_id: str, *, suite: str) -> None:
-    found = connection.execute(select(run.c.suite, run.c.state).where(run.c.id == run_id)).one_or_none()
+    found = connection.execute(select(run.c.suite, run.c.state, run.c.void).where(run.c.id == run_id)).one_or_none()
     if found is None:
         raise NotFound(kind="run", name=run_id)
     if found.suite != suite:
         raise BadInput(f"run {run_id} is of suite {found.suite!r}, it can't be the baseline of {suite!r}")
     if found.state != RunState.CONCLUDED:
         raise BadInput(f"run {run_id} is {found.state}; only a concluded run can be a baseline")
+    if found.void is not None:
+        raise BadInput(f"run {run_id} is void and can't be a baseline: {found.void}")
 
 
 def _check_expected(active: Row[Any] | None, expected: str | None, *, what: str) -> None:

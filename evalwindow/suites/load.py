@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from evalwindow.config import Limits
@@ -12,25 +14,53 @@ from evalwindow.suites.rows import Rows, read_rows
 from evalwindow.suites.samples import read_samples
 from evalwindow.suites.spec import Dataset, SuiteSpec
 from evalwindow.suites.suite import Suite
-from evalwindow.yamlfile import YamlFile, read_yaml
+from evalwindow.yamlfile import MAX_BYTES, YamlFile, read_yaml
+
+_NAME = re.compile(rb"""^suite:[ \t]*["']?([a-z0-9._-]+)""", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenSuite:
+    """A file of a suites folder that can't be used."""
+
+    name: str  # of the suite that it would be, as far as that can be read
+    complaint: str  # starts with file:line
 
 
 def load_suites(folder: Path, limits: Limits) -> dict[str, Suite]:
     """Every *.yaml of a folder by suite name; raises SuiteInvalid with the complaints about all of them."""
+    suites, broken = read_suites(folder, limits)
+    if broken:
+        raise SuiteInvalid("\n".join(each.complaint for each in broken))
+    return suites
+
+
+def read_suites(folder: Path, limits: Limits) -> tuple[dict[str, Suite], tuple[BrokenSuite, ...]]:
+    """The sound suites of a folder by name, and its broken files. A name that two files claim is neither's."""
     suites: dict[str, Suite] = {}
-    complaints: list[str] = []
+    broken: list[BrokenSuite] = []
+    disputed: set[str] = set()
     for path in sorted(folder.glob("*.yaml")):
         try:
             suite = load_suite(path, limits)
         except BadInput as invalid:
-            complaints.append(str(invalid))
+            broken.append(BrokenSuite(name=_name_in(path), complaint=str(invalid)))
             continue
         other = suites.setdefault(suite.name, suite)
         if other is not suite:
-            complaints.append(f"{path}:1: suite: the name {suite.name!r} is taken by {other.path}")
-    if complaints:
-        raise SuiteInvalid("\n".join(complaints))
-    return suites
+            disputed.add(suite.name)
+            taken = f"{path}:1: suite: the name {suite.name!r} is taken by {other.path}"
+            broken.append(BrokenSuite(name=suite.name, complaint=taken))
+    return {name: suite for name, suite in suites.items() if name not in disputed}, tuple(broken)
+
+
+def _name_in(path: Path) -> str:
+    """What a broken file calls its suite, or else the file's own name."""
+    try:
+        found = _NAME.search(path.read_bytes()[:MAX_BYTES])
+    except OSError:
+        return path.stem
+    return found[1].decode() if found else path.stem
 
 
 def load_suite(path: Path, limits: Limits) -> Suite:

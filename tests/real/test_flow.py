@@ -1,20 +1,23 @@
 """The use-cases over real SQL: a run's whole way, with recorded outputs as the engine."""
 
 import asyncio
+import datetime as dt
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import update
 
 from evalwindow import flow
 from evalwindow.admission import Submission
 from evalwindow.config import Config, ReplayModel, Team
 from evalwindow.engines.replay import ReplayEngine
-from evalwindow.errors import EngineUnavailable, UnknownName
+from evalwindow.errors import BadInput, EngineUnavailable, SuiteInvalid, UnknownName
 from evalwindow.model import Answer, Candidate, RunState, ShardState, Source
 from evalwindow.queue import Queue
 from evalwindow.services import build
 from evalwindow.settings import Settings
+from evalwindow.store.tables import run as run_table
 from tests.unit.worlds import rows, write_outputs, write_suite
 
 SAMPLES = 60
@@ -105,6 +108,48 @@ async def test_bad_input_leaves_nothing_behind(services):
     with pytest.raises(UnknownName, match="did you mean 'good'"):
         flow.submit(services, wish("goood"))
     assert services.store.runs() == []
+
+
+async def test_a_sound_suite_is_admitted_while_another_is_broken(services, tmp_path):
+    (tmp_path / "suites" / "trip.yaml").write_text("suite: trip\ntier: [")
+    run = await through(services, wish("good"))
+    assert run.state is RunState.CONCLUDED
+    with pytest.raises(SuiteInvalid, match=r"trip\.yaml:2: not valid YAML"):
+        flow.submit(services, wish("good", "trip"))
+    with pytest.raises(UnknownName, match="did you mean 'echo'"):
+        flow.submit(services, wish("good", "ecco"))
+
+
+async def test_a_run_is_judged_against_the_run_that_it_names_and_not_the_promoted_one(services):
+    good = await promoted(services)
+    bad = await through(services, wish("bad", key="bad before"))
+    run = await through(services, wish("bad", baseline_run=bad.id))
+    assert run.answer is Answer.PASS
+    assert (run.baseline_run, run.verdict.baseline_run) == (bad.id, bad.id)
+    assert (await through(services, wish("bad", key="against the promoted"))).verdict.baseline_run == good.id
+
+
+async def test_a_run_to_be_judged_against_has_to_be_concluded_of_the_same_suite_and_count(services):
+    trip = await through(services, wish("good", "trip"))
+    waiting = await asyncio.to_thread(flow.submit, services, wish("good", key="waiting"))
+    void = await through(services, wish("good", key="void"))
+    with services.store._transaction() as connection:
+        connection.execute(update(run_table).where(run_table.c.id == void.id).values(void="A/A failed"))
+    complaints = {
+        "nobody": "There is no run 'nobody'",
+        trip.id: "is of suite 'trip' and concluded",
+        waiting.id: "is of suite 'echo' and queued",
+        void.id: "is of suite 'echo' and void",
+    }
+    for run_id, complaint in complaints.items():
+        with pytest.raises(BadInput, match=f"baseline_run: .*{complaint}.*concluded run of suite 'echo'"):
+            flow.submit(services, wish("good", key=f"against {run_id}", baseline_run=run_id))
+
+
+async def test_what_a_submission_says_of_its_night_is_kept_with_the_run(services):
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    run = await asyncio.to_thread(flow.submit, services, wish("good", owner="task 1", window_end=end))
+    assert (run.owner, run.window_end) == ("task 1", end)
 
 
 async def test_a_shard_is_run_once_however_often_its_message_comes(services):

@@ -1,6 +1,8 @@
 import pytest
+from sqlalchemy import update
 
 from evalwindow.errors import BadInput, Conflict, NotFound
+from evalwindow.store.tables import run
 from tests.real.store.world import at_once
 
 
@@ -74,3 +76,12 @@ def test_only_a_concluded_run_of_the_suite_can_be_a_baseline(world):
         world.store.promote("other", "main", run_id, "ann", "why")
     with pytest.raises(NotFound, match="no run 'nope'"):
         _promote(world, "nope")
+
+
+def test_a_void_run_can_not_be_promoted_and_the_reason_is_said(world):
+    run_id = world.conclude(world.admit())
+    with world.store._transaction() as connection:
+        connection.execute(update(run).where(run.c.id == run_id).values(void="the A/A comparison failed"))
+    with pytest.raises(BadInput, match=f"run {run_id} is void .*the A/A comparison failed"):
+        _promote(world, run_id)
+    assert world.store.baseline("echo", "main") is None
