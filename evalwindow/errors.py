@@ -14,8 +14,10 @@ EvalwindowError
 ├── NotFound                 HTTP 404
 ├── Conflict                 a compare-and-set lost: HTTP 409
 ├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
-│   └── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
+│   ├── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
+│   └── MailUnavailable      the mail server is away, busy or refuses our login, or none is set: try again
 ├── GitHubRefused            GitHub says that this request can never work
+├── MailRefused              the mail server says that it never takes this mail
 ├── EventIgnored             a webhook event that asks for nothing; the message is kept with it
 ├── EngineRefused            the engine answered that this request can never work
 └── EngineUnavailable        the engine is away, draining or overloaded: try again
@@ -114,6 +116,17 @@ class GitHubRefused(EvalwindowError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status  # of HTTP
+
+
+class MailUnavailable(ServiceDown):
+    """The mail server can't take a mail now."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class MailRefused(EvalwindowError):
+    """The mail server refused the mail."""
 
 
 class EventIgnored(EvalwindowError):

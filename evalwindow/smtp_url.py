@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.headerregistry import Address
+from email.policy import SMTP
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -34,7 +36,7 @@ class SmtpUrl:
 
 
 def parse_smtp_url(text: str) -> SmtpUrl:
-    """Raises ValueError with what would be right. No message holds a part of the URL: it may be a secret's.
+    """Raises ValueError with what would be right. No message holds what may be a part of the password.
 
     Without `starttls` the connection is encrypted, unless the server is on this machine.
     """
@@ -56,6 +58,19 @@ def parse_smtp_url(text: str) -> SmtpUrl:
         password=unquote(url.password or ""),
         ca=_file(options.get("ca")),
     )
+
+
+def mailbox(text: str) -> Address:
+    """Name <user@host>, or user@host alone. Raises ValueError with what would be right."""
+    try:
+        found = SMTP.header_factory("From", text)
+        (address,) = found.addresses
+        usable = address.username and address.domain and not found.defects
+    except ValueError:  # also for none and for several
+        usable = False
+    if not usable:
+        raise ValueError("it is no sender; write evals@example.com or Evals <evals@example.com>")
+    return Address(address.display_name, address.username, address.domain)
 
 
 def _options(query: str) -> Mapping[str, str]:
