@@ -12,7 +12,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from demo.github_standin import Standin
-from demo.walkthrough import steps
+from demo.mailbox import Mailbox, mailbox_running
+from demo.walkthrough import night, steps
 from demo.walkthrough.ledger import Ledger
 from demo.walkthrough.screen import bar, console, say, step
 from demo.walkthrough.stage import ROOT, forget_servers, new_secret, on_stage, stack_running, standin_running
@@ -26,8 +27,9 @@ INTRODUCTION = """\
 evalwindow judges changes to a language model, a prompt or its sampling, as CI judges code. A GPU job of its own for
 every pull request would spend most of its time loading the model. Here a model stays loaded, pull requests and nightly
 runs share it, and each run gets one of three answers: PASS, FAIL or INCONCLUSIVE.
-All that follows is real: PostgreSQL, Redis, Celery, vLLM (on this CPU), HTTP. Only GitHub is a stand-in, and the model
-is tiny: 7 synthetic skills, trained by demo/train.py. Nothing leaves this machine."""
+All that follows is real: PostgreSQL, Redis, Celery, vLLM (on this CPU), Airflow, Great Expectations, SMTP, HTTP. Only
+GitHub is a stand-in, and the model is tiny: 7 synthetic skills, trained by demo/train.py. Nothing leaves this
+machine."""
 
 
 def main() -> int:
@@ -53,11 +55,20 @@ def _play(home: Path, config: Path, *, keep: bool) -> int:
     ledger, standin, secret = Ledger(config=read_config(config)), Standin(), new_secret()
     try:
         with ExitStack() as cleanup:
-            with step(1, "Start everything"), bar("PostgreSQL, Redis, web app, dispatcher, two consumers, vLLM") as _:
+            what = "PostgreSQL, Redis, web app, dispatcher, two consumers, vLLM, Airflow, a mail server"
+            with step(1, "Start everything"), bar(what) as _:
                 github_url = cleanup.enter_context(standin_running(standin))
-                running = stack_running(home=home, config=config, github_url=github_url, webhook_secret=secret)
+                mailbox = cleanup.enter_context(mailbox_running())
+                running = stack_running(
+                    home=home,
+                    config=config,
+                    github_url=github_url,
+                    webhook_secret=secret,
+                    environ={"EVALWINDOW_SMTP_URL": mailbox.url, "EVALWINDOW_MAIL_FROM": "evals@acme.example"},
+                    orchestrator=True,
+                )
                 stack = cleanup.enter_context(running)
-            asyncio.run(_tour(stack, standin, secret, ledger))
+            asyncio.run(_tour(stack, standin, secret, ledger, mailbox))
             _say_end(ledger, home, begun=begun)
             if keep:
                 _wait(stack)
@@ -67,15 +78,15 @@ def _play(home: Path, config: Path, *, keep: bool) -> int:
     return 1 if ledger.surprises else 0
 
 
-async def _tour(stack: Stack, standin: Standin, secret: str, ledger: Ledger) -> None:
+async def _tour(stack: Stack, standin: Standin, secret: str, ledger: Ledger, mailbox: Mailbox) -> None:
     parts = (
         (2, "The baseline: what production can do", steps.make_baseline),
         (3, "Two pull requests", steps.judge_pulls),
-        (4, "The nightly regression run of both candidates", steps.judge_candidates),
+        (4, "A night through Airflow: both candidates over 500 prompts each", night.judge_candidates),
         (5, "500 real problems", steps.solve_real_problems),
         (6, "The same question twice is paid once", steps.ask_again),
     )
-    async with on_stage(stack, standin, webhook_secret=secret) as stage:
+    async with on_stage(stack, standin, webhook_secret=secret, mailbox=mailbox) as stage:
         for number, title, play in parts:
             with step(number, title):
                 await play(stage, ledger)
@@ -93,6 +104,8 @@ def _say_end(ledger: Ledger, home: Path, *, begun: float) -> None:
 
 def _wait(stack: Stack) -> None:
     say(f"Still running: {stack.base_url}/runs. Ctrl-C stops it.")
+    if stack.airflow:
+        say(f"Airflow: {stack.airflow.url}, user {stack.airflow.user}, password {stack.airflow.password}")
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from demo.github_standin import APP_TOKEN_PREFIX, Standin, create_app
+from demo.mailbox import Mailbox
 from evalwindow.client import Client
 from evalwindow.errors import ServiceDown
 from evalwindow.report.files import report_folder
@@ -37,6 +38,7 @@ class Stage:
     client: Client  # of team TEAM
     token: str
     webhook_secret: str
+    mailbox: Mailbox
 
     async def pages(self, run_ids: Sequence[str]) -> None:
         """Wait until the page of each run lies in its folder."""
@@ -77,6 +79,7 @@ def stack_running(
     webhook_secret: str,
     environ: Mapping[str, str] | None = None,
     ready_s: float = READY_S,
+    orchestrator: bool = False,
 ) -> Iterator[Stack]:
     """Everything of evalwindow, with servers of its own: what the user's environment names is not touched.
 
@@ -91,21 +94,32 @@ def stack_running(
         "EVALWINDOW_GITHUB_PRIVATE_KEY": "",
         "EVALWINDOW_HOST": "127.0.0.1",
         "EVALWINDOW_PORT": "0",
+        "EVALWINDOW_AIRFLOW_PORT": "0",
         "EVALWINDOW_PUBLIC_URL": "",
         "EVALWINDOW_WEBHOOK_SECRET": webhook_secret,
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    with running(home=home, config=config, environ={**isolated, **(environ or {})}, ready_s=ready_s) as stack:
+    wanted = {**isolated, **(environ or {})}
+    with running(home=home, config=config, environ=wanted, ready_s=ready_s, orchestrator=orchestrator) as stack:
         yield stack
 
 
 @asynccontextmanager
-async def on_stage(stack: Stack, standin: Standin, *, webhook_secret: str) -> AsyncIterator[Stage]:
+async def on_stage(
+    stack: Stack, standin: Standin, *, webhook_secret: str, mailbox: Mailbox | None = None
+) -> AsyncIterator[Stage]:
     """With a token for the team and a client that uses it."""
     token = _new_token(stack.database_url)
     async with Client.open(stack.base_url, token) as client:
-        yield Stage(stack=stack, github=standin, client=client, token=token, webhook_secret=webhook_secret)
+        yield Stage(
+            stack=stack,
+            github=standin,
+            client=client,
+            token=token,
+            webhook_secret=webhook_secret,
+            mailbox=mailbox or Mailbox(),
+        )
 
 
 def new_secret() -> str:

@@ -1,9 +1,6 @@
-"""The tour's parts, in the order of the day: a baseline, two pull requests, a night, real problems, the cache."""
+"""The tour's parts but the night: a baseline, two pull requests, real problems, the cache."""
 
 from __future__ import annotations
-
-import asyncio
-from collections.abc import Iterator
 
 from demo.walkthrough.ledger import Ledger, right_share
 from demo.walkthrough.pulls import Pull, Told, open_pull, pull_with_adapter
@@ -45,21 +42,6 @@ async def judge_pulls(stage: Stage, ledger: Ledger) -> None:
         await _say_failures(stage, run)
 
 
-async def judge_candidates(stage: Stage, ledger: Ledger) -> None:
-    """The same two changes over 500 prompts each, paired with the baseline."""
-    wanted = (("demo-lost-sort", Answer.FAIL), ("demo-as-good", Answer.PASS))
-    say("Ten prompts see breakage, not a small loss. So at night the same two candidates answer all 500 prompts, and")
-    say("the gate compares them with the baseline, prompt by prompt.")
-    with bar("2 x 500 prompts") as moved:
-        shown = _together(moved, len(wanted))
-        jobs = [run_suite(stage, suite=REGRESSION, model=model, moved=next(shown)) for model, _ in wanted]
-        runs = await asyncio.gather(*jobs)
-    for run, (model, expected) in zip(runs, wanted, strict=True):
-        ledger.add(model, run, expected=expected)
-        say(f"{model}: {_word(run)} ({right_share(run)} right)", style=_style(run))
-        _say_checks(run)
-
-
 async def solve_real_problems(stage: Stage, ledger: Ledger) -> None:
     """GSM8K through the same way."""
     say("500 grade-school problems of GSM8K's test split (MIT). Real text, few-shots, long prompts, answer extraction.")
@@ -69,9 +51,7 @@ async def solve_real_problems(stage: Stage, ledger: Ledger) -> None:
     ledger.add("500 real problems", run, expected=Answer.INCONCLUSIVE)
     summary = run.summary
     tokens = summary.prompt_tokens if summary else 0
-    say(
-        f"{right_share(run)} right in {_took(run)}, {tokens:,} prompt tokens. No baseline, so no verdict: {_word(run)}."
-    )
+    say(f"{right_share(run)} right in {_took(run)}, {tokens:,} prompt tokens. No baseline: {word_of(run)}.")
 
 
 async def ask_again(stage: Stage, ledger: Ledger) -> None:
@@ -94,26 +74,12 @@ async def run_suite(stage: Stage, *, suite: str, model: str, moved: Moved | None
     return await stage.client.wait(accepted.id, timeout_s=LONGEST_S, seen=seen)
 
 
-def _together(moved: Moved, count: int) -> Iterator[Moved]:
-    """`count` listeners whose numbers are added up."""
-    states = [(0, 0)] * count
-
-    def listener(index: int) -> Moved:
-        def heard(done: int, total: int) -> None:
-            states[index] = (done, total)
-            moved(sum(done for done, _ in states), sum(total for _, total in states))
-
-        return heard
-
-    return iter([listener(index) for index in range(count)])
-
-
 def _say_told(stage: Stage, pull: Pull, told: Told, run: RunDocument) -> None:
     conclusion = told.check["conclusion"]
     mark = {"success": "✔", "failure": "✘"}.get(conclusion, "?")
     comments = sum(comment["number"] == pull.number for comment in stage.github.comments)
     told_of = f"{mark} check {conclusion}, {seconds(told.seconds)} after the webhook, {counted(comments, 'comment')}"
-    say(f"#{pull.number} {pull.title!r}: {told_of}", style=_style(run))
+    say(f"#{pull.number} {pull.title!r}: {told_of}", style=style_of(run))
     say(f"   {told.check['output']['title']}")
 
 
@@ -126,7 +92,7 @@ async def _say_failures(stage: Stage, run: RunDocument) -> None:
         say(f"   and {len(failing) - SHOWN_FAILURES} more, in the check and on the page")
 
 
-def _say_checks(run: RunDocument) -> None:
+def say_checks(run: RunDocument) -> None:
     """What decided, with its numbers; the whole suite where nothing failed."""
     checks = run.verdict.checks if run.verdict else ()
     paired = [check for check in checks if check.kind == "paired"]
@@ -154,11 +120,11 @@ def _short(text: str, most: int = 60) -> str:
     return repr(flat if len(flat) <= most else f"{flat[:most]}…")
 
 
-def _word(run: RunDocument) -> str:
+def word_of(run: RunDocument) -> str:
     return (run.answer or run.state).upper()
 
 
-def _style(run: RunDocument) -> str:
+def style_of(run: RunDocument) -> str:
     return STYLES[run.answer] if run.answer else "yellow"
 
 
