@@ -10,6 +10,7 @@ from evalwindow.store.dispatch import Dispatch
 from evalwindow.store.endings import Endings
 from evalwindow.store.events import Events
 from evalwindow.store.nights import Nights
+from evalwindow.store.overview import Overview
 from evalwindow.store.pools import Pools
 from evalwindow.store.reports import Reports
 from evalwindow.store.results import Results
@@ -39,6 +40,7 @@ class Store(
     Pools,
     Nights,
     Reports,
+    Overview,
 ):
     """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
 

@@ -18,6 +18,8 @@ from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow
 from evalwindow.store.tables import night, night_entry, result, run, shard
 
 IN_HAND = (ShardState.DISPATCHED, ShardState.RUNNING)
+UNFINISHED = (ShardState.PENDING, *IN_HAND)
+RUNS = tuple(state for state in EntryState if state.runs)
 
 
 class Nights(Database):
@@ -37,11 +39,17 @@ class Nights(Database):
         return _night(row)
 
     def nights(
-        self, limit: int = 50, *, window: str | None = None, key: str | None = None, before: str | None = None
+        self,
+        limit: int = 50,
+        *,
+        window: str | None = None,
+        team: str | None = None,
+        key: str | None = None,
+        before: str | None = None,
     ) -> list[NightRow]:
         """The newest nights that match; `before` an id gives the next page."""
         statement = select(night).order_by(night.c.id.desc()).limit(limit)
-        wanted = {night.c.window: window, night.c.key: key}
+        wanted = {night.c.window: window, night.c.team: team, night.c.key: key}
         statement = statement.where(*(column == value for column, value in wanted.items() if value is not None))
         if before is not None:
             statement = statement.where(night.c.id < before)
@@ -63,16 +71,16 @@ class Nights(Database):
         with self._transaction() as connection:
             if rows:
                 connection.execute(insert(night_entry).values(rows).on_conflict_do_nothing())
-            return _entries(connection, night_entry.c.night_id == night_id)
+            return read_entries(connection, night_entry.c.night_id == night_id)
 
     def entries(self, night_id: str) -> list[EntryRow]:
         with self._transaction() as connection:
-            return _entries(connection, night_entry.c.night_id == night_id)
+            return read_entries(connection, night_entry.c.night_id == night_id)
 
     def entry(self, entry_id: str) -> EntryRow:
         """One entry; raises NotFound."""
         with self._transaction() as connection:
-            found = _entries(connection, night_entry.c.id == entry_id)
+            found = read_entries(connection, night_entry.c.id == entry_id)
         if not found:
             raise NotFound(kind="entry of a night", name=entry_id)
         return found[0]
@@ -80,7 +88,7 @@ class Nights(Database):
     def entries_of_runs(self, run_ids: Collection[str]) -> dict[str, EntryRow]:
         """Run id -> the latest entry that names it."""
         with self._transaction() as connection:
-            found = _entries(connection, night_entry.c.run_id.in_(list(run_ids)))
+            found = read_entries(connection, night_entry.c.run_id.in_(list(run_ids)))
         return {entry.run_id: entry for entry in sorted(found, key=lambda entry: entry.id) if entry.run_id}
 
     def set_entry(
@@ -92,7 +100,7 @@ class Nights(Database):
             values["run_id"] = run_id
         with self._transaction() as connection:
             connection.execute(update(night_entry).where(night_entry.c.id == entry_id).values(values))
-            return _entries(connection, night_entry.c.id == entry_id)[0]
+            return read_entries(connection, night_entry.c.id == entry_id)[0]
 
     def last_entry(self, of: EntryRow, *, window: str, states: Iterable[EntryState]) -> EntryRow | None:
         """The latest in one of these states for the same suite, model and purpose in the window's earlier nights."""
@@ -106,7 +114,7 @@ class Nights(Database):
         )
         with self._transaction() as connection:
             found = connection.scalar(statement)
-            return None if found is None else _entries(connection, night_entry.c.id == found)[0]
+            return None if found is None else read_entries(connection, night_entry.c.id == found)[0]
 
     def answered(self, provenance_key: str) -> str | None:
         """The latest run with a verdict that counts, of an entry with this key."""
@@ -137,6 +145,13 @@ class Nights(Database):
             run_ids = list(connection.scalars(mine))
             return bool(end_runs(connection, run_ids, state=RunState.CANCELLED, values={"error": reason}))
 
+    def cancel_all_owned(self, owner: str, reason: str) -> list[str]:
+        """End every open run that `owner` waits for; their ids."""
+        with self._transaction() as connection:
+            mine = select(run.c.id).where(run.c.owner == owner, run.c.state.in_(OPEN)).order_by(run.c.id)
+            run_ids = list(connection.scalars(mine.with_for_update(key_share=True)))
+            return end_runs(connection, run_ids, state=RunState.CANCELLED, values={"error": reason})
+
     def in_hand(self, run_id: str) -> int:
         """Shards of a run that somebody may be working on."""
         statement = select(func.count()).where(shard.c.run_id == run_id, shard.c.state.in_(IN_HAND))
@@ -145,8 +160,8 @@ class Nights(Database):
 
     def left(self, run_id: str) -> tuple[int, int]:
         """(samples of unfinished shards, samples in all) of a run."""
-        sizes = func.coalesce(func.sum(func.cardinality(shard.c.sample_ids)), 0)
-        unfinished = sizes.filter(shard.c.state.in_((ShardState.PENDING, *IN_HAND)))
+        sizes = func.sum(func.cardinality(shard.c.sample_ids))
+        unfinished = sizes.filter(shard.c.state.in_(UNFINISHED))
         with self._transaction() as connection:
             row = connection.execute(select(unfinished, sizes).where(shard.c.run_id == run_id)).one()
         return int(row[0] or 0), int(row[1] or 0)
@@ -164,12 +179,12 @@ class Nights(Database):
     def spent(self, night_id: str) -> float:
         """GPU-seconds of the results that came while the night had its runs, from its start on."""
         with self._transaction() as connection:
-            return float(connection.scalar(select(_spent()).where(night.c.id == night_id)) or 0.0)
+            return float(connection.scalar(select(gpu_seconds()).where(night.c.id == night_id)) or 0.0)
 
     def overspent(self) -> list[str]:
         """Nights that are open and have used their budget."""
         open_now = and_(night.c.closed_at.is_(None), night.c.settled_at.is_(None), night.c.ends_at > func.now())
-        statement = select(night.c.id).where(open_now, night.c.budget_gpu_s <= _spent()).order_by(night.c.id)
+        statement = select(night.c.id).where(open_now, night.c.budget_gpu_s <= gpu_seconds()).order_by(night.c.id)
         with self._transaction() as connection:
             return list(connection.scalars(statement))
 
@@ -181,7 +196,7 @@ class Nights(Database):
             connection.execute(statement.values(settled_at=settled, void=void))
             if void is not None:
                 mine = select(night_entry.c.run_id).where(
-                    night_entry.c.night_id == night_id, night_entry.c.state.in_(_RUNS), _concluded_here()
+                    night_entry.c.night_id == night_id, night_entry.c.state.in_(RUNS), _concluded_here()
                 )
                 connection.execute(update(run).where(run.c.id.in_(mine)).values(void=void))
             return _night(connection.execute(select(night).where(night.c.id == night_id)).one())
@@ -190,9 +205,6 @@ class Nights(Database):
         """Queue what the night says, once for each channel, however often this is called."""
         with self._transaction() as connection:
             queue_once(connection, night_id, channels)
-
-
-_RUNS = tuple(state for state in EntryState if state.runs)
 
 
 def _concluded_here() -> ColumnElement[bool]:
@@ -205,9 +217,13 @@ def _close_runs(connection: Connection, night_id: str) -> None:
     connection.execute(update(run).where(run.c.id == chosen.c.id).values(window_end=func.now()))
 
 
-def _spent() -> Any:
+def gpu_seconds() -> Any:
     """GPU-seconds of one night, correlated with it."""
-    mine = select(night_entry.c.run_id).where(night_entry.c.night_id == night.c.id, night_entry.c.state.in_(_RUNS))
+    mine = (
+        select(night_entry.c.run_id)
+        .where(night_entry.c.night_id == night.c.id, night_entry.c.state.in_(RUNS))
+        .correlate(night)  # by itself it would correlate with the select around it only, which has no night
+    )
     within = and_(
         result.c.at >= night.c.created_at, or_(night.c.settled_at.is_(None), result.c.at <= night.c.settled_at)
     )
@@ -215,7 +231,7 @@ def _spent() -> Any:
     return total.correlate(night).scalar_subquery()
 
 
-def _entries(connection: Connection, *conditions: ColumnElement[bool]) -> list[EntryRow]:
+def read_entries(connection: Connection, *conditions: ColumnElement[bool]) -> list[EntryRow]:
     statement = select(night_entry).where(*conditions).order_by(night_entry.c.night_id, night_entry.c.seq)
     return [_entry(row) for row in connection.execute(statement)]
 

@@ -48,6 +48,7 @@ class Reports(Database):
         suite: str,
         *,
         branch: str,
+        team: str | None = None,
         model: str | None = None,
         purpose: Purpose = Purpose.CANDIDATE,
         limit: int = 30,
@@ -68,8 +69,8 @@ class Reports(Database):
             .order_by(run.c.concluded_at.desc())
             .limit(limit)
         )
-        if model is not None:
-            statement = statement.where(run.c.model == model)
+        wanted = {run.c.model: model, run.c.team: team}
+        statement = statement.where(*(column == value for column, value in wanted.items() if value is not None))
         with self._transaction() as connection:
             return [_point(row, purpose) for row in reversed(connection.execute(statement).all())]
 

@@ -25,7 +25,10 @@ class Runs(Database):
         *,
         team: str | None = None,
         suite: str | None = None,
+        model: str | None = None,
         state: RunState | None = None,
+        answer: Answer | None = None,
+        void: bool | None = None,
         tier: Tier | None = None,
         repo: str | None = None,
         pull_request: int | None = None,
@@ -36,7 +39,10 @@ class Runs(Database):
         wanted = {
             run.c.team: team,
             run.c.suite: suite,
+            run.c.model: model,
             run.c.state: state,
+            run.c.answer: answer,
+            run.c.void.isnot(None): void,
             run.c.tier: tier,
             run.c.repo: repo,
             run.c.pull_request: pull_request,
@@ -47,7 +53,7 @@ class Runs(Database):
         if before is not None:
             statement = statement.where(run.c.id < before)
         with self._transaction() as connection:
-            return [_run(row) for row in connection.execute(statement)]
+            return [read_run(row) for row in connection.execute(statement)]
 
     def run(self, run_id: str) -> RunRow:
         """One run; raises NotFound."""
@@ -55,7 +61,7 @@ class Runs(Database):
             row = connection.execute(select(run).where(run.c.id == run_id)).one_or_none()
         if row is None:
             raise NotFound(kind="run", name=run_id)
-        return _run(row)
+        return read_run(row)
 
     def shards(self, run_id: str) -> list[ShardRow]:
         """A run's shards in the order of its samples."""
@@ -75,7 +81,7 @@ class Runs(Database):
                 connection.execute(update(run).where(run.c.id == run_id).values(provenance=[*noted, document]))
 
 
-def _run(row: Row[Any]) -> RunRow:
+def read_run(row: Row[Any]) -> RunRow:
     fields = row._mapping
     return RunRow(
         **{name: fields[name] for name in (*_SAME, *_TIMES, *_NIGHT)},
