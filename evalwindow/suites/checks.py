@@ -19,7 +19,7 @@ ALL = "all"  # the slice of every sample
 
 def check_suite(suite: Suite, *, file: YamlFile, rows: Sequence[Row], limits: Limits) -> None:
     """Raises SuiteInvalid: the YAML's faults together, or the first line of the dataset that won't do."""
-    faults = [fault for check in _CHECKS for fault in check(suite)] + list(_over_limit(suite, limits))
+    faults = suite_faults(suite, limits=limits)
     if faults:
         raise file.refuse(faults)
     _check_prompts(suite, file=file, rows=rows)
@@ -28,6 +28,11 @@ def check_suite(suite: Suite, *, file: YamlFile, rows: Sequence[Row], limits: Li
             objection = scorer.objection(sample)
             if objection:
                 raise row.fault(f"sample {sample.id!r} {objection}")
+
+
+def suite_faults(suite: Suite, *, limits: Limits) -> list[Fault]:
+    """What is wrong with the YAML as a whole, given its samples."""
+    return [fault for check in _CHECKS for fault in check(suite)] + list(_over_limit(suite, limits))
 
 
 def _over_limit(suite: Suite, limits: Limits) -> Iterator[Fault]:

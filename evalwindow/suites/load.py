@@ -44,7 +44,7 @@ def read_suites(folder: Path, limits: Limits) -> tuple[dict[str, Suite], tuple[B
         try:
             suite = load_suite(path, limits)
         except BadInput as invalid:
-            broken.append(BrokenSuite(name=_name_in(path), complaint=str(invalid)))
+            broken.append(BrokenSuite(name=name_in(path), complaint=str(invalid)))
             continue
         other = suites.setdefault(suite.name, suite)
         if other is not suite:
@@ -54,7 +54,7 @@ def read_suites(folder: Path, limits: Limits) -> tuple[dict[str, Suite], tuple[B
     return {name: suite for name, suite in suites.items() if name not in disputed}, tuple(broken)
 
 
-def _name_in(path: Path) -> str:
+def name_in(path: Path) -> str:
     """What a broken file calls its suite, or else the file's own name."""
     try:
         found = _NAME.search(path.read_bytes()[:MAX_BYTES])
@@ -67,7 +67,7 @@ def load_suite(path: Path, limits: Limits) -> Suite:
     """One suite with its dataset; raises SuiteInvalid or TemplateInvalid that starts with file:line."""
     file = read_yaml(path, error=SuiteInvalid)
     spec = file.validate(SuiteSpec)
-    dataset = _dataset_path(spec.dataset, file=file, folder=path.parent)
+    dataset = dataset_path(spec.dataset, file=file, folder=path.parent)
     rows = read_rows(dataset, limit=spec.dataset.limit)
     _check_rows(rows, spec.dataset, file=file, path=dataset)
     marked = set(spec.must_pass)
@@ -80,7 +80,7 @@ def load_suite(path: Path, limits: Limits) -> Suite:
     return suite
 
 
-def _dataset_path(dataset: Dataset, *, file: YamlFile, folder: Path) -> Path:
+def dataset_path(dataset: Dataset, *, file: YamlFile, folder: Path) -> Path:
     """The dataset's file; raises SuiteInvalid unless it lies, symlinks followed, in the suite's folder."""
     path = folder / dataset.path
     if "\0" in dataset.path or not path.resolve().is_relative_to(folder.resolve()):

@@ -43,7 +43,7 @@ def read_rows(path: Path, *, limit: int | None) -> Rows:
     for number, raw in enumerate(_lines(path), start=1):
         digest.update(raw)
         if raw.strip() and (limit is None or len(rows) < limit):
-            rows.append(_row(raw, where=f"{path}:{number}", line=number))
+            rows.append(read_row(raw, where=f"{path}:{number}", line=number))
     return Rows(rows=tuple(rows), digest=digest.hexdigest())
 
 
@@ -60,7 +60,8 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise SuiteInvalid(f"{path}:1: the dataset can't be read: {reason.strerror}") from reason
 
 
-def _row(raw: bytes, *, where: str, line: int) -> Row:
+def read_row(raw: bytes, *, where: str, line: int) -> Row:
+    """One line's object; raises SuiteInvalid that starts with `where`."""
     try:
         columns = json.loads(_text(raw), object_pairs_hook=_object, parse_constant=_no_constant)
         if not isinstance(columns, dict):

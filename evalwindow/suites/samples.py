@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from evalwindow.model import Sample
@@ -19,25 +19,12 @@ def read_samples(rows: Iterable[Row], dataset: Dataset) -> tuple[Sample, ...]:
     samples: dict[str, Sample] = {}
     lines: dict[str, int] = {}
     for row in rows:
-        sample = _sample(row, dataset)
+        values = {field: read(row, dataset) for field, read in READERS.items()}
+        sample = Sample(**values, fields=row.columns)
         if sample.id in samples:
             raise row.fault(f"id {sample.id!r} is used twice; it is first on line {lines[sample.id]}")
         samples[sample.id], lines[sample.id] = sample, row.line
     return tuple(samples.values())
-
-
-def _sample(row: Row, dataset: Dataset) -> Sample:
-    fields = dataset.fields
-    return Sample(
-        id=_id(row, fields.id),
-        input=_input(row, fields.input),
-        target=_target(row, dataset),
-        choices=_texts(row, fields.choices),
-        slices=_slices(row, fields.slices),
-        must_pass=_flag(row, fields.must_pass),
-        cluster=_cluster(row, fields.cluster),
-        fields=row.columns,
-    )
 
 
 def _required(row: Row, column: str) -> Any:
@@ -113,6 +100,18 @@ def _cluster(row: Row, column: str) -> str | None:
     if value is None or (isinstance(value, str) and value):
         return value
     raise row.fault(f"field {column!r} must be a text that is not empty, not {_short(value)}")
+
+
+#: A sample's field -> how it is read from a row; each raises SuiteInvalid with file:line.
+READERS: Mapping[str, Callable[[Row, Dataset], Any]] = {
+    "id": lambda row, dataset: _id(row, dataset.fields.id),
+    "input": lambda row, dataset: _input(row, dataset.fields.input),
+    "target": lambda row, dataset: _target(row, dataset),
+    "choices": lambda row, dataset: _texts(row, dataset.fields.choices),
+    "slices": lambda row, dataset: _slices(row, dataset.fields.slices),
+    "must_pass": lambda row, dataset: _flag(row, dataset.fields.must_pass),
+    "cluster": lambda row, dataset: _cluster(row, dataset.fields.cluster),
+}
 
 
 def _short(value: Any) -> str:
