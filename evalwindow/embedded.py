@@ -28,6 +28,8 @@ from urllib.parse import quote
 
 import psycopg
 import redis
+from psycopg import sql
+from sqlalchemy import make_url
 
 from evalwindow.errors import Conflict, ServiceDown
 
@@ -93,6 +95,15 @@ def running_postgres(home: Path) -> str | None:
         return None
     socket_dir = _socket_dir(folder)
     return _postgres_url(socket_dir) if _has_database(socket_dir) else None
+
+
+def beside(url: str, name: str) -> str:
+    """URL of another database on the server of `url`; the database is made when it is not there."""
+    other = make_url(url).set(database=name)
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        _make_database(connection, name)
+    return other.render_as_string(hide_password=False)
 
 
 def start_redis(home: Path) -> Server:
@@ -236,12 +247,15 @@ def _has_database(socket_dir: Path) -> bool:
     dsn = f"host='{socket_dir}' user=postgres dbname=postgres connect_timeout=2"
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'evalwindow'").fetchone()
-            if known is None:
-                connection.execute("CREATE DATABASE evalwindow")
+            _make_database(connection, "evalwindow")
             return True
     except psycopg.OperationalError:
         return False
+
+
+def _make_database(connection: psycopg.Connection, name: str) -> None:
+    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 def _socket_dir(folder: Path) -> Path:

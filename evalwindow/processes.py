@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from evalwindow.errors import ServiceDown
+
 GRACE_S = 90.0  # over the GPU unit's own: its consumers' 30 s, then the engine's (pools.*.shutdown_s + 10 s)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+POLL_S = 0.5
 HEALTHY_S = 60.0  # after this long an exit is a new trouble, not the old one
 
 
@@ -36,6 +41,7 @@ class Process:
     ) -> None:
         self.name, self.log = name, log
         self.exits: list[Exit] = []
+        self.started = datetime.max.replace(tzinfo=UTC)  # the last time
         self._command, self._environ, self._notify = shlex.split(command), dict(environ), notify
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # between a stop and a restart
@@ -72,10 +78,11 @@ class Process:
 
     def wait(self) -> None:
         """Return when nothing of the process is left."""
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
 
     def last_words(self, lines: int = 5) -> str:
-        return " / ".join(line.strip() for line in _tail(self.log).splitlines()[-lines:] if line.strip())
+        return last_words(self.log, lines)
 
     def _keep(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -97,18 +104,82 @@ class Process:
         self._notify(seen)
 
     def _spawn(self) -> None:
-        command = [sys.executable, "-m", "evalwindow.guard", str(GRACE_S), *self._command]
-        with self._lock, self.log.open("ab") as log:
-            if self._stopping.is_set():
-                return
-            self._guard = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environ,
-                start_new_session=True,  # a terminal's Ctrl-C goes to the starter alone
-            )
+        with self._lock:
+            if not self._stopping.is_set():
+                self.started = datetime.now(UTC)
+                self._guard = _guarded(self._command, environ=self._environ, log=self.log)
+
+
+def stop_all(processes: Mapping[str, Process], *, last: str = "") -> None:
+    """Drain and end all together, the one named `last` after the others; returns when nothing of them is left.
+
+    Ctrl-C meanwhile ends them at once.
+    """
+    try:
+        for group in ([one for one in processes if one != last], [one for one in processes if one == last]):
+            for name in group:
+                processes[name].ask()
+            _wait(processes[name] for name in group)
+    except KeyboardInterrupt:
+        for process in processes.values():
+            process.kill()
+        _wait(processes.values())
+
+
+def _wait(processes: Iterable[Process]) -> None:
+    for process in processes:
+        process.wait()
+
+
+def run_once(*, name: str, command: str, environ: Mapping[str, str], log: Path) -> None:
+    """Run a command to its end; raises ServiceDown with its last words when it fails. Ends with this process."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    guard = _guarded(shlex.split(command), environ=environ, log=log)
+    assert guard.stdin is not None
+    try:
+        code = guard.wait()
+    finally:
+        guard.stdin.close()
+        guard.wait()
+    if code:
+        raise not_ready(name, f"it ended with exit code {code}", log=log)
+
+
+def await_ready(processes: Mapping[str, Process], missing: Callable[[], str | None], *, ready_s: float) -> None:
+    """Return once `missing` names no process any more.
+
+    Raises ServiceDown with the last words of a process that ended meanwhile, or of the missing one after `ready_s`.
+    """
+    until = time.monotonic() + ready_s
+    while (name := missing()) is not None:
+        for process in processes.values():
+            if process.exits:
+                raise not_ready(process.name, f"it ended with exit code {process.exits[0].code}", log=process.log)
+        if time.monotonic() > until:
+            raise not_ready(name, f"it is not ready after {ready_s:.0f} s", log=processes[name].log)
+        time.sleep(POLL_S)
+
+
+def not_ready(name: str, reason: str, *, log: Path) -> ServiceDown:
+    reason = f"{reason}; its last words: {last_words(log) or 'none'}"
+    return ServiceDown(service=name, host=socket.gethostname(), reason=reason, advice=f"see {log}")
+
+
+def last_words(log: Path, lines: int = 5) -> str:
+    return " / ".join(line.strip() for line in _tail(log).splitlines()[-lines:] if line.strip())
+
+
+def free_port(host: str, wanted: int) -> int:
+    """The port that is wanted, or a free one when that is 0 or taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, wanted))
+        except OSError:
+            probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def read_procfile(path: Path) -> dict[str, str]:
@@ -116,6 +187,18 @@ def read_procfile(path: Path) -> dict[str, str]:
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = (line.partition(":") for line in lines if line and not line.startswith("#"))
     return {name.strip(): command.strip() for name, _, command in pairs}
+
+
+def _guarded(command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "evalwindow.guard", str(GRACE_S), *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            start_new_session=True,  # a terminal's Ctrl-C goes to the starter alone
+        )
 
 
 def _tail(path: Path, size: int = 4096) -> str:

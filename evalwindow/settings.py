@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evalwindow.errors import ConfigInvalid
+from evalwindow.smtp_url import SmtpUrl, mailbox, parse_smtp_url
 
 PREFIX = "EVALWINDOW_"
 CLIENTS_OWN = ("url", "token")  # EVALWINDOW_URL and EVALWINDOW_TOKEN: read by the commands that talk to a server
@@ -33,11 +35,42 @@ class Settings(BaseSettings):
     github_token: SecretStr = SecretStr("")
     github_app_id: str = ""
     github_private_key: SecretStr = SecretStr("")
+    airflow_database_url: str = Field(
+        "", description="postgresql+psycopg://... of Airflow's own tables; empty: a database beside the embedded one"
+    )
+    airflow_port: int = Field(8080, ge=0, le=65535, description="of Airflow's UI and API on the loopback interface")
+    smtp_url: SecretStr = Field(
+        SecretStr(""),
+        description="smtp://[user:password@]host[:port][?starttls=required|never][&ca=FILE] or smtps://...",
+    )
+    mail_from: str = Field("", validate_default=True, description="who mails are from: Evals <evals@example.com>")
+    mail_timeout_s: float = Field(20.0, gt=0, le=40, description="one mail is handed in within this time")
     lease_s: float = Field(20.0, gt=0, description="a shard whose lease is this old is given to somebody else")
     engine_patience_s: float = Field(180.0, gt=0, description="a prompt waits so long for an engine that restarts")
     max_attempts: int = Field(5, ge=1, description="a shard that was claimed this often without finishing has failed")
     poll_s: float = Field(0.25, gt=0, description="pause of the dispatcher between two rounds")
     log_level: str = "INFO"
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            parse_smtp_url(value.get_secret_value())
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_from(cls, value: str, info: ValidationInfo) -> str:
+        smtp_url = info.data.get("smtp_url")
+        if value or (smtp_url and smtp_url.get_secret_value()):
+            mailbox(value)
+        return value
+
+    @property
+    def smtp(self) -> SmtpUrl | None:
+        """The server that mails are handed in to; None: no mail is sent."""
+        url = self.smtp_url.get_secret_value()
+        return parse_smtp_url(url) if url else None
 
     @property
     def base_url(self) -> str:
@@ -58,5 +91,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         return Settings(**fields)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + str(first["loc"][0]).upper()
-        raise ConfigInvalid(f"environment variable {name}={first['input']!r}: {first['msg']}") from error
+        field = str(first["loc"][0])
+        secret = Settings.model_fields[field].annotation is SecretStr
+        given = "" if secret else f"={first['input']!r}"
+        # The ValidationError holds the secret, so it is no cause.
+        raise ConfigInvalid(f"environment variable {PREFIX}{field.upper()}{given}: {_why(first)}") from None
+
+
+def _why(error: ErrorDetails) -> str:
+    return error["msg"].removeprefix("Value error, ")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -15,14 +13,17 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalwindow.embedded import start_postgres, start_redis
-from evalwindow.errors import ServiceDown
-from evalwindow.processes import Exit, Process, read_procfile
+from evalwindow import airflow_processes
+from evalwindow.airflow_processes import Airflow
+from evalwindow.embedded import beside, start_postgres, start_redis
+from evalwindow.errors import ConfigInvalid
+from evalwindow.orchestrator import API_SERVER, installed
+from evalwindow.orchestrator import PREFIX as COMPONENT
+from evalwindow.processes import Exit, Process, await_ready, free_port, read_procfile, stop_all
 from evalwindow.settings import PREFIX, Settings, read_settings
 from evalwindow.store import Store
 
 READY_S = 900.0  # a large model that is loaded for the first time; one that can't start ends sooner and says why
-POLL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Stack:
     home: Path
     processes: Mapping[str, Process]
     port_moved: bool  # the port that was asked for is taken, another one is used
+    airflow: Airflow | None = None
 
     @property
     def logs(self) -> Path:
@@ -42,18 +44,7 @@ class Stack:
 
     def stop(self) -> None:
         """Drain and end all processes together; returns when none is left. Ctrl-C meanwhile ends them at once."""
-        for process in self.processes.values():
-            process.ask()
-        try:
-            self._wait()
-        except KeyboardInterrupt:
-            for process in self.processes.values():
-                process.kill()
-            self._wait()
-
-    def _wait(self) -> None:
-        for process in self.processes.values():
-            process.wait()
+        stop_all(self.processes, last=API_SERVER)  # Airflow's tasks talk to it until they have ended
 
 
 @contextmanager
@@ -64,46 +55,60 @@ def running(
     environ: Mapping[str, str] | None = None,
     notify: Callable[[Exit], None] | None = None,
     ready_s: float = READY_S,
+    orchestrator: bool = False,
 ) -> Iterator[Stack]:
     """The whole stack, ready, until the block ends; nothing of it outlives this process, however that one ends.
 
     `environ` is laid over os.environ: EVALWINDOW_DATABASE_URL and EVALWINDOW_REDIS_URL in it replace the embedded
-    servers. A process that ends later is started again after a pause and `notify` is called, from another thread.
+    servers. With `orchestrator` Airflow runs too, on a database of its own. A process that ends later is started again
+    after a pause and `notify` is called, from another thread.
     Raises ServiceDown, with the process's last words, when one ends before all are ready, or after `ready_s`.
     """
     wanted = {**os.environ, **(environ or {})}
     wanted |= {f"{PREFIX}HOME": str(home.resolve()), f"{PREFIX}CONFIG": str(config.resolve())}
-    settings = read_settings(wanted)
+    settings, notify = read_settings(wanted), notify or _say_exit
     with ExitStack() as cleanup:
         database_url, redis_url = _servers(settings, cleanup)
         _migrate(database_url)
-        port = _free_port(settings)
+        port = free_port(settings.host, settings.port)
         wanted |= {
             f"{PREFIX}DATABASE_URL": database_url,
             f"{PREFIX}REDIS_URL": redis_url,
             f"{PREFIX}PORT": str(port),
         }
+        wanted = _with_own_python(wanted)
+        own = _processes(settings.home, wanted, notify)
+        airflow = _airflow(settings, database_url, wanted, notify) if orchestrator else None
         stack = Stack(
             base_url=f"http://{settings.host}:{port}",
             database_url=database_url,
             redis_url=redis_url,
             home=home.resolve(),
-            processes=_processes(settings.home, _with_own_python(wanted), notify or _say_exit),
+            processes={**own, **(airflow.processes if airflow else {})},
             port_moved=settings.port not in (0, port),
+            airflow=airflow,
         )
         cleanup.callback(stack.stop)
-        for process in stack.processes.values():
+        for process in own.values():
             process.start()
-        _await_ready(stack, ready_s)
+        if airflow:
+            airflow.start()  # its schema is brought up to date while the model is loaded
+        await_ready(stack.processes, lambda: _missing(stack), ready_s=ready_s)
         yield stack
 
 
-def up(settings: Settings, ready: Callable[[Stack], None]) -> None:
+def up(settings: Settings, ready: Callable[[Stack], None], *, orchestrator: bool) -> None:
     """Run until SIGINT or SIGTERM; `ready` is called once all answers. A second signal stops without draining."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), running(home=settings.home, config=settings.config) as stack:
+    stack_running = running(home=settings.home, config=settings.config, orchestrator=orchestrator)
+    with suppress(KeyboardInterrupt), stack_running as stack:
         ready(stack)
         threading.Event().wait()
+
+
+def can_orchestrate() -> bool:
+    """Whether Airflow is installed and its DAGs are here: a checkout has them, a wheel has not."""
+    return installed() and (procfile().parent / "dags").is_dir()
 
 
 def _servers(settings: Settings, cleanup: ExitStack) -> tuple[str, str]:
@@ -129,7 +134,34 @@ def _processes(home: Path, environ: Mapping[str, str], notify: Callable[[Exit], 
     return {
         name: Process(name=name, command=command, environ=environ, log=home / "log" / f"{name}.log", notify=notify)
         for name, command in read_procfile(procfile()).items()
+        if not name.startswith(COMPONENT)
     }
+
+
+def _airflow(
+    settings: Settings, database_url: str, environ: Mapping[str, str], notify: Callable[[Exit], None]
+) -> Airflow:
+    return airflow_processes.prepare(
+        home=settings.home.resolve(),
+        checkout=procfile().parent,
+        database_url=_airflow_database(settings, database_url),
+        port=settings.airflow_port,
+        commands=read_procfile(procfile()),
+        environ=environ,
+        notify=notify,
+    )
+
+
+def _airflow_database(settings: Settings, database_url: str) -> str:
+    """The one that the settings name, or one beside ours on the embedded server."""
+    if settings.airflow_database_url:
+        return settings.airflow_database_url
+    if settings.database_url:
+        raise ConfigInvalid(
+            f"{PREFIX}DATABASE_URL names a server of yours, {PREFIX}AIRFLOW_DATABASE_URL no database on it; set it to "
+            "an empty one that Airflow may fill, or start without Airflow"
+        )
+    return beside(database_url, "airflow")
 
 
 def procfile() -> Path:
@@ -143,33 +175,10 @@ def _with_own_python(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _free_port(settings: Settings) -> int:
-    """The port of the settings, or a free one when it is 0 or taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError:
-            probe.bind((settings.host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _await_ready(stack: Stack, ready_s: float) -> None:
-    until = time.monotonic() + ready_s
-    while not _answers(f"{stack.base_url}/readyz"):
-        for process in stack.processes.values():
-            if process.exits:
-                code = process.exits[0].code
-                raise _not_ready(process, f"it ended with exit code {code}")
-        if time.monotonic() > until:
-            raise _not_ready(stack.processes["web"], f"/readyz doesn't answer after {ready_s:.0f} s")
-        time.sleep(POLL_S)
-
-
-def _not_ready(process: Process, reason: str) -> ServiceDown:
-    reason = f"{reason}; its last words: {process.last_words() or 'none'}"
-    return ServiceDown(service=process.name, host=socket.gethostname(), reason=reason, advice=f"see {process.log}")
+def _missing(stack: Stack) -> str | None:
+    if not _answers(f"{stack.base_url}/readyz"):
+        return "web"
+    return stack.airflow.missing() if stack.airflow else None
 
 
 def _answers(url: str) -> bool:
