@@ -1,21 +1,21 @@
-"""`python -m benchmarks [smoke] [throughput] [--model tiny|mid|both]`: what evalwindow adds to the engine itself."""
+"""`python -m benchmarks [smoke] [throughput] [night] [--model tiny|mid|both]`: what evalwindow adds to the engine itself."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 
-from benchmarks import smoke, throughput
+from benchmarks import night, smoke, throughput
 from benchmarks.machine import machine
 
-PARTS = ("smoke", "throughput")
+PARTS = ("smoke", "throughput", "night")
 MODELS = ("tiny", "mid")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=PARTS, help="default: all")
-    parser.add_argument("--model", choices=[*MODELS, "both"], default="both", help="of the throughput part")
+    parser.add_argument("--model", choices=[*MODELS, "both"], default="both", help="of throughput and night")
     parser.add_argument("--rounds", type=int, default=20, help="pull requests of the smoke part")
     arguments = parser.parse_args()
     print(machine(), flush=True)
@@ -24,6 +24,9 @@ def main() -> None:
     if "throughput" in arguments.parts:
         for model in MODELS if arguments.model == "both" else [arguments.model]:
             asyncio.run(throughput.measure(model))
+    if "night" in arguments.parts:
+        for model in MODELS if arguments.model == "both" else [arguments.model]:
+            asyncio.run(night.measure(model))
 
 
 if __name__ == "__main__":

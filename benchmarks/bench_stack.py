@@ -28,8 +28,13 @@ POOL: Mapping[str, Any] = {
 
 
 @asynccontextmanager
-async def bench_stage(home: Path, *, model: Path, suites: Path) -> AsyncIterator[Stage]:
-    """Everything running, ready and warm, with one pool that serves `model` under the name "bench"."""
+async def bench_stage(
+    home: Path, *, model: Path, suites: Path, windows: Mapping[str, Any] | None = None
+) -> AsyncIterator[Stage]:
+    """Everything running, ready and warm, with one pool that serves `model` under the name "bench".
+
+    With `windows` Airflow runs too.
+    """
     home.mkdir(parents=True, exist_ok=True)
     config = home / "evalwindow.yaml"
     document = {
@@ -37,12 +42,19 @@ async def bench_stage(home: Path, *, model: Path, suites: Path) -> AsyncIterator
         "pools": {"warm": {"model": str(model.resolve()), **POOL}},
         "models": {"bench": {"engine": "vllm", "pool": "warm"}},
         "teams": {TEAM: {"repos": [REPO]}},
+        "windows": dict(windows or {}),
     }
     config.write_text(yaml.safe_dump(document))
     standin, secret = Standin(), new_secret()
     with (
         standin_running(standin) as github_url,
-        stack_running(home=home, config=config, github_url=github_url, webhook_secret=secret) as stack,
+        stack_running(
+            home=home,
+            config=config,
+            github_url=github_url,
+            webhook_secret=secret,
+            orchestrator=windows is not None,
+        ) as stack,
     ):
         async with on_stage(stack, standin, webhook_secret=secret) as stage:
             yield stage

@@ -32,7 +32,7 @@ async def measure(size: str) -> None:
         home = Path(folder)
         home.chmod(0o755)  # embedded PostgreSQL runs as a user of its own under root
         model = _model(size, home)
-        suite = _suite(home / "suites", max_tokens=TOKENS[size])
+        suite = write_bench_suite(home / "suites", max_tokens=TOKENS[size])
         offline = await _offline(model, suite, job=home / "job.json")
         run, used = await _served(home / "stack", model=model, suite=suite)
     print(_report(size, offline=offline, run=run, used=used, samples=len(suite.samples)), flush=True)
@@ -43,7 +43,7 @@ def _model(size: str, home: Path) -> Path:
     return tiny if size == "tiny" else write_mid_model(home / "mid", tokenizer=tiny)
 
 
-def _suite(folder: Path, *, max_tokens: int) -> Suite:
+def write_bench_suite(folder: Path, *, max_tokens: int) -> Suite:
     """The demo's 500 prompts under the name "bench"."""
     folder.mkdir()
     data = ROOT / "suites/data/demo-regression.jsonl"
