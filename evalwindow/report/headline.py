@@ -20,11 +20,15 @@ class Tone(StrEnum):
 
 def word_of(run: RunRow) -> str:
     """The verdict, or the state while there is none."""
+    if run.void is not None:
+        return "Void"
     verdict = _concluded(run)
     return _ANSWER_WORDS[verdict.answer] if verdict else _STATE_WORDS[run.state]
 
 
 def tone_of(run: RunRow) -> Tone:
+    if run.void is not None:
+        return Tone.UNSURE
     verdict = _concluded(run)
     if verdict:
         return _ANSWER_TONES[verdict.answer]
@@ -32,6 +36,8 @@ def tone_of(run: RunRow) -> Tone:
 
 
 def title_of(run: RunRow) -> str:
+    if run.void is not None:
+        return run.void
     verdict = _concluded(run)
     if verdict:
         return without_answer(verdict.title)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalwindow.config import Config, Window
 from evalwindow.model import Answer, EntryState, Purpose, RunState
+from evalwindow.report.cost import cost_of
 from evalwindow.report.gather import gather
 from evalwindow.report.headline import Tone
 from evalwindow.report.view import RunView
@@ -26,7 +27,7 @@ class NightLine:
     entry: EntryRow
     over: bool  # the night is: nothing of it runs any more
     run: RunRow | None  # for an unchanged entry the earlier run whose verdict stands
-    view: RunView | None  # of a concluded run
+    view: RunView | None  # of a concluded run, where samples were asked for
     before: str | None  # its word in the night before; None: it was in none
     samples: int  # of the run
     samples_left: int  # in shards that are not finished
@@ -113,15 +114,28 @@ class NightView:
 
 
 def gather_night(
-    store: Store, config: Config, night_id: str, *, base_url: str, now: dt.datetime | None = None
+    store: Store,
+    config: Config,
+    night_id: str,
+    *,
+    base_url: str,
+    samples: bool = True,
+    now: dt.datetime | None = None,
 ) -> NightView:
-    """Everything that is shown of a night; raises NotFound."""
+    """Everything that is shown of a night; raises NotFound. `samples` False leaves out views and trends."""
     night = store.night(night_id)
     now = now or dt.datetime.now(dt.UTC)
-    over = night.settled_at is not None or now >= night.end
-    lines = [
-        _line(store, config, entry, night=night, over=over, base_url=base_url) for entry in store.entries(night_id)
-    ]
+    lines = []
+    for entry in store.entries(night_id):
+        line = _line(store, entry, night=night, over=is_over(night, now))
+        lines.append(_with_samples(store, config, line, branch=night.branch, base_url=base_url) if samples else line)
+    return night_view(night, lines, config=config, spent_s=store.spent(night_id), base_url=base_url, now=now)
+
+
+def night_view(
+    night: NightRow, lines: Sequence[NightLine], *, config: Config, spent_s: float, base_url: str, now: dt.datetime
+) -> NightView:
+    """The view of a night whose lines and GPU-seconds are known."""
     window = config.windows.get(night.window)
     upcoming = next_occurrence(window, max(now, night.starts_at)) if window else None
     candidates = [line for line in lines if line.entry.purpose is Purpose.CANDIDATE]
@@ -130,11 +144,16 @@ def gather_night(
         window=window,
         lines=tuple(sorted(candidates, key=_urgency)),
         aa=tuple(line for line in lines if line.entry.purpose is Purpose.AA),
-        cost=_cost(store, night, lines),
-        over=over,
+        cost=_cost(lines, config=config, spent_s=spent_s),
+        over=is_over(night, now),
         next_start=upcoming.start if upcoming else None,
         url=f"{base_url}/runs",
     )
+
+
+def is_over(night: NightRow, now: dt.datetime) -> bool:
+    """Nothing of it runs any more."""
+    return night.settled_at is not None or now >= night.end
 
 
 def word_of(entry: EntryRow, run: RunRow | None, *, over: bool) -> str:
@@ -149,20 +168,25 @@ def word_of(entry: EntryRow, run: RunRow | None, *, over: bool) -> str:
     return {RunState.FAILED: "ERROR"}.get(run.state, run.state.upper())
 
 
-def _line(store: Store, config: Config, entry: EntryRow, *, night: NightRow, over: bool, base_url: str) -> NightLine:
+def _line(store: Store, entry: EntryRow, *, night: NightRow, over: bool) -> NightLine:
     run = store.run(entry.run_id) if entry.run_id else None
     left, samples = store.left(run.id) if run else (0, 0)
-    concluded = run is not None and run.state is RunState.CONCLUDED
     return NightLine(
         entry=entry,
         over=over,
         run=run,
-        view=gather(store, config, run.id, base_url=base_url) if run is not None and concluded else None,
+        view=None,
         before=_before(store, entry, window=night.window),
         samples=samples,
         samples_left=left,
-        trend=_trend(store, entry, branch=night.branch),
+        trend=(),
     )
+
+
+def _with_samples(store: Store, config: Config, line: NightLine, *, branch: str, base_url: str) -> NightLine:
+    concluded = line.run is not None and line.run.state is RunState.CONCLUDED
+    view = gather(store, config, line.run.id, base_url=base_url) if line.run is not None and concluded else None
+    return replace(line, view=view, trend=_trend(store, line.entry, branch=branch))
 
 
 def _before(store: Store, entry: EntryRow, *, window: str) -> str | None:
@@ -178,13 +202,14 @@ def _trend(store: Store, entry: EntryRow, *, branch: str) -> tuple[TrendPoint, .
     return tuple(store.trend(entry.suite, branch=branch, model=entry.model, limit=TREND))
 
 
-def _cost(store: Store, night: NightRow, lines: Sequence[NightLine]) -> NightCost:
+def _cost(lines: Sequence[NightLine], *, config: Config, spent_s: float) -> NightCost:
     """What an unchanged entry stands by cost nothing this night; a job of its own would have run it."""
-    judged = [(line, line.view.cost) for line in lines if line.view is not None]
+    runs = [(line, line.run) for line in lines if line.run is not None and line.run.summary is not None]
+    judged = [(line, cost_of((), pool=config.pools.get(run.pool), summary=run.summary)) for line, run in runs]
     own = [cost for line, cost in judged if line.entry.state.runs]
-    summaries = [line.run.summary for line, _ in judged if line.run and line.run.summary and line.entry.state.runs]
+    summaries = [run.summary for line, run in runs if run.summary is not None and line.entry.state.runs]
     return NightCost(
-        gpu_s=store.spent(night.id),
+        gpu_s=spent_s,
         money=sum(cost.money for cost in own),
         cold_gpu_s=sum(cost.cold_gpu_s or 0.0 for _, cost in judged),
         cold_money=sum(cost.cold_money or 0.0 for _, cost in judged),

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from evalwindow import flow
+from evalwindow import comparable, flow
 from evalwindow.admission import Submission
 from evalwindow.config import Config
-from evalwindow.errors import BadInput, Conflict, NotFound
+from evalwindow.errors import BadInput, Conflict
 from evalwindow.model import RunState, Source, Tier
 from evalwindow.report.document import RunDocument, run_document, sample_document
 from evalwindow.report.gather import gather, run_url
@@ -116,10 +116,7 @@ def cancel(run_id: str, team: Team, services: WithServices) -> RunDocument:
 
 def own_run(services: Services, run_id: str, team: str | None) -> RunRow:
     """The run; NotFound also where it is another team's. `team` None may see all."""
-    run = services.store.run(run_id)
-    if team is not None and run.team != team:
-        raise NotFound(kind="run", name=run_id)
-    return run
+    return comparable.own_run(services.store, run_id, team)
 
 
 def _submission(body: RunBody, *, team: str, config: Config) -> Submission:
