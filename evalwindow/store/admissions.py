@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from evalwindow.errors import BadInput
+from evalwindow.errors import BadInput, NotFound
 from evalwindow.model import RunState, ShardState
 from evalwindow.store.database import Database, advisory_lock
 from evalwindow.store.deliveries import queue_deliveries, queue_known
@@ -16,7 +17,7 @@ from evalwindow.store.documents import to_document
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.rows import NewRun
-from evalwindow.store.tables import run, shard
+from evalwindow.store.tables import night, run, shard
 
 
 class Admissions(Database):
@@ -28,7 +29,8 @@ class Admissions(Database):
         they have one, is told. Webhooks may arrive out
         of order: `ordinal` (say the pull request's updated_at in seconds) orders commits, and a run that comes
         after one with a higher ordinal is itself admitted as superseded. Without ordinals arrival order counts.
-        `channels` are told that the run exists.
+        `channels` are told that the run exists. A run of a night may start prompts no longer than the night; NotFound
+        for a night that does not exist.
         """
         if not shards or not all(shards):
             raise BadInput(f"run {new.key!r} needs at least one shard, and each shard at least one sample")
@@ -36,7 +38,7 @@ class Admissions(Database):
             if new.source.pull_request is not None:
                 advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request)
             late = _newer_exists(connection, new)
-            run_id = connection.scalar(_insert(new, late=late))
+            run_id = connection.scalar(_insert(new, late=late, window_end=_window_end(connection, new)))
             if run_id is None:
                 return connection.execute(select(run.c.id).where(run.c.key == new.key)).scalar_one(), False
             _add_shards(connection, new, run_id, shards, late=late)
@@ -46,7 +48,19 @@ class Admissions(Database):
         return run_id, True
 
 
-def _insert(new: NewRun, *, late: bool) -> Any:
+def _window_end(connection: Connection, new: NewRun) -> dt.datetime | None:
+    """With the night locked: whoever closes it closes this run too, or has closed it before."""
+    if new.night_id is None:
+        return new.window_end
+    statement = select(func.least(night.c.ends_at, night.c.closed_at, new.window_end)).where(night.c.id == new.night_id)
+    found = connection.execute(statement.with_for_update(read=True, of=night)).one_or_none()
+    if found is None:
+        raise NotFound(kind="night", name=new.night_id)
+    end: dt.datetime = found[0]
+    return end
+
+
+def _insert(new: NewRun, *, late: bool, window_end: dt.datetime | None) -> Any:
     values = {
         "id": new_id(),
         "key": new.key,
@@ -69,7 +83,7 @@ def _insert(new: NewRun, *, late: bool) -> Any:
         "concluded_at": func.now() if late else None,
         "owner": new.owner,
         "night_id": new.night_id,
-        "window_end": new.window_end,
+        "window_end": window_end,
         "baseline_run": new.baseline_run,
     }
     return upsert(run).values(values).on_conflict_do_nothing(index_elements=[run.c.key]).returning(run.c.id)

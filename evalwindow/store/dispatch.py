@@ -62,27 +62,38 @@ _DISPATCH_RUN = text("""
     SELECT id FROM dispatched ORDER BY id
 """)
 
+#: A lease that ran on past its run's window is no failed attempt: GPUs may be taken away with the window.
 _REAP_LEASES = text("""
     WITH expired AS (
-        SELECT id FROM shard WHERE state = 'running' AND lease_until < clock_timestamp()
-        ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+        SELECT s.id, coalesce(run.window_end <= s.lease_until, false) AS closed
+        FROM shard s JOIN run ON run.id = s.run_id
+        WHERE s.state = 'running' AND s.lease_until < clock_timestamp()
+        ORDER BY s.id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE shard SET
-        state = CASE WHEN attempts < :max_attempts THEN 'pending' ELSE 'failed' END,
-        finished_at = CASE WHEN attempts < :max_attempts THEN NULL ELSE clock_timestamp() END,
-        error = 'claimed ' || attempts || ' times and never finished; last by ' || worker,
+        state = CASE WHEN closed OR attempts < :max_attempts THEN 'pending' ELSE 'failed' END,
+        finished_at = CASE WHEN closed OR attempts < :max_attempts THEN NULL ELSE clock_timestamp() END,
+        attempts = CASE WHEN closed THEN attempts - 1 ELSE attempts END,
+        error = CASE WHEN closed THEN 'not handed back at the end of the window by ' || worker
+            ELSE 'claimed ' || attempts || ' times and never finished; last by ' || worker END,
         lease_until = NULL
     FROM expired WHERE shard.id = expired.id RETURNING shard.state
 """)
 
-#: The wait doubles with each message, 64 times the first at most: where nobody consumes, messages don't pile up.
+#: The wait doubles with each message, 64 times the first at most: where nobody consumes, messages don't pile up. When a
+#: window is over, its messages are of no use any more.
 _REAP_DISPATCHED = text("""
     WITH forgotten AS (
-        SELECT id FROM shard WHERE state = 'dispatched'
-            AND dispatched_at < clock_timestamp() - CAST(:older AS interval) * power(2, least(dispatches - 1, 6))
-        ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+        SELECT s.id, coalesce(run.window_end <= clock_timestamp(), false) AS closed
+        FROM shard s JOIN run ON run.id = s.run_id
+        WHERE s.state = 'dispatched' AND (
+            run.window_end <= clock_timestamp()
+            OR s.dispatched_at < clock_timestamp() - CAST(:older AS interval) * power(2, least(s.dispatches - 1, 6))
+        )
+        ORDER BY s.id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
     )
-    UPDATE shard SET state = 'pending' FROM forgotten WHERE shard.id = forgotten.id RETURNING shard.id
+    UPDATE shard SET state = 'pending', dispatches = CASE WHEN closed THEN 0 ELSE dispatches END
+    FROM forgotten WHERE shard.id = forgotten.id RETURNING closed
 """)
 
 _BACKLOG = text("""
@@ -126,12 +137,13 @@ class Dispatch(Database):
         """One round of the reaper; nothing while another one is at it.
 
         A shard whose lease ran out is pending again, or failed when it was claimed `max_attempts` times. One that
-        was dispatched so long ago without a claim lost its message, and is pending again.
+        was dispatched so long ago without a claim lost its message, and is pending again. So is, uncounted, whatever
+        of a closed window nobody has in hand.
         """
         older = dt.timedelta(seconds=dispatched_older_than_s)
         with self._transaction() as connection:
             if not try_advisory_lock(connection, "reaper"):
                 return Reaped()
             states = Counter(connection.scalars(_REAP_LEASES, {"max_attempts": max_attempts}))
-            forgotten = connection.scalars(_REAP_DISPATCHED, {"older": older}).all()
-        return Reaped(retried=states["pending"], failed=states["failed"], republished=len(forgotten))
+            closed = Counter(connection.scalars(_REAP_DISPATCHED, {"older": older}))
+        return Reaped(retried=states["pending"], failed=states["failed"], republished=closed[False])

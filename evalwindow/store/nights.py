@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evalwindow.errors import NotFound
 from evalwindow.model import EntryState, Purpose, RunState, ShardState
 from evalwindow.store.database import Database
-from evalwindow.store.deliveries import queue_once
+from evalwindow.store.deliveries import queue_known, queue_once
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow
 from evalwindow.store.tables import night, night_entry, result, run, shard
 
 IN_HAND = (ShardState.DISPATCHED, ShardState.RUNNING)
+TOLD = ("check", "comment", "page")  # where a run's verdict may stand already
 UNFINISHED = (ShardState.PENDING, *IN_HAND)
 RUNS = tuple(state for state in EntryState if state.runs)
 
@@ -80,10 +81,7 @@ class Nights(Database):
     def entry(self, entry_id: str) -> EntryRow:
         """One entry; raises NotFound."""
         with self._transaction() as connection:
-            found = read_entries(connection, night_entry.c.id == entry_id)
-        if not found:
-            raise NotFound(kind="entry of a night", name=entry_id)
-        return found[0]
+            return _one_entry(connection, entry_id)
 
     def entries_of_runs(self, run_ids: Collection[str]) -> dict[str, EntryRow]:
         """Run id -> the latest entry that names it."""
@@ -94,13 +92,13 @@ class Nights(Database):
     def set_entry(
         self, entry_id: str, state: EntryState, *, run_id: str | None = None, note: str | None = None
     ) -> EntryRow:
-        """What became of an entry. `run_id` None keeps the run that it has."""
+        """What became of an entry. `run_id` None keeps the run that it has. Raises NotFound."""
         values: dict[str, Any] = {"state": state, "note": note}
         if run_id is not None:
             values["run_id"] = run_id
         with self._transaction() as connection:
             connection.execute(update(night_entry).where(night_entry.c.id == entry_id).values(values))
-            return read_entries(connection, night_entry.c.id == entry_id)[0]
+            return _one_entry(connection, entry_id)
 
     def last_entry(self, of: EntryRow, *, window: str, states: Iterable[EntryState]) -> EntryRow | None:
         """The latest in one of these states for the same suite, model and purpose in the window's earlier nights."""
@@ -131,26 +129,31 @@ class Nights(Database):
         return found
 
     def carry(self, run_id: str, night_id: str, owner: str) -> bool:
-        """Let an open run go on in this night, for this owner; False when the run is final or the night is over."""
+        """Let an open run go on in this night, for this owner; False when the run is final or the night is over.
+
+        Raises NotFound for a night that does not exist.
+        """
         with self._transaction() as connection:
-            now = connection.execute(select(night).where(night.c.id == night_id).with_for_update(read=True)).one()
-            values = {"night_id": night_id, "window_end": _night(now).end, "owner": owner}
-            statement = update(run).where(run.c.id == run_id, run.c.state.in_(OPEN)).values(values)
-            return bool(connection.execute(statement).rowcount)
+            found = connection.execute(select(night).where(night.c.id == night_id).with_for_update(read=True))
+            row = found.one_or_none()
+            if row is None:
+                raise NotFound(kind="night", name=night_id)
+            end = _night(row).end
+            goes_on = and_(run.c.id == run_id, run.c.state.in_(OPEN), literal(end) > func.clock_timestamp())
+            values = {"night_id": night_id, "window_end": end, "owner": owner}
+            return bool(connection.execute(update(run).where(goes_on).values(values)).rowcount)
 
     def cancel_owned(self, run_id: str, owner: str, reason: str) -> bool:
         """End an open run if `owner` still is who waits for it; False otherwise."""
         with self._transaction() as connection:
             mine = select(run.c.id).where(run.c.id == run_id, run.c.owner == owner).with_for_update(key_share=True)
-            run_ids = list(connection.scalars(mine))
-            return bool(end_runs(connection, run_ids, state=RunState.CANCELLED, values={"error": reason}))
+            return bool(_cancel(connection, list(connection.scalars(mine)), reason))
 
     def cancel_all_owned(self, owner: str, reason: str) -> list[str]:
         """End every open run that `owner` waits for; their ids."""
         with self._transaction() as connection:
             mine = select(run.c.id).where(run.c.owner == owner, run.c.state.in_(OPEN)).order_by(run.c.id)
-            run_ids = list(connection.scalars(mine.with_for_update(key_share=True)))
-            return end_runs(connection, run_ids, state=RunState.CANCELLED, values={"error": reason})
+            return _cancel(connection, list(connection.scalars(mine.with_for_update(key_share=True))), reason)
 
     def in_hand(self, run_id: str) -> int:
         """Shards of a run that somebody may be working on."""
@@ -177,29 +180,33 @@ class Nights(Database):
         return bool(closed.rowcount)
 
     def spent(self, night_id: str) -> float:
-        """GPU-seconds of the results that came while the night had its runs, from its start on."""
+        """GPU-seconds of the results of the night's runs, from its opening until a later night took a run over."""
         with self._transaction() as connection:
             return float(connection.scalar(select(gpu_seconds()).where(night.c.id == night_id)) or 0.0)
 
     def overspent(self) -> list[str]:
         """Nights that are open and have used their budget."""
         open_now = and_(night.c.closed_at.is_(None), night.c.settled_at.is_(None), night.c.ends_at > func.now())
-        statement = select(night.c.id).where(open_now, night.c.budget_gpu_s <= gpu_seconds()).order_by(night.c.id)
+        spent = and_(night.c.budget_gpu_s.isnot(None), night.c.budget_gpu_s <= gpu_seconds())
+        statement = select(night.c.id).where(open_now, spent).order_by(night.c.id)
         with self._transaction() as connection:
             return list(connection.scalars(statement))
 
     def settle(self, night_id: str, *, void: str | None) -> NightRow:
-        """Its verdicts are known. `void`: why none of them counts; then none of its runs' does."""
+        """Its verdicts are known. `void`: why none of them counts; then none of its runs' does, which is told again.
+
+        A run that goes on in a later night is that night's. Raises NotFound.
+        """
+        settled = func.coalesce(night.c.settled_at, func.now())
+        statement = update(night).where(night.c.id == night_id).values(settled_at=settled, void=void)
         with self._transaction() as connection:
-            statement = update(night).where(night.c.id == night_id)
-            settled = func.coalesce(night.c.settled_at, func.now())
-            connection.execute(statement.values(settled_at=settled, void=void))
-            if void is not None:
-                mine = select(night_entry.c.run_id).where(
-                    night_entry.c.night_id == night_id, night_entry.c.state.in_(RUNS), _concluded_here()
-                )
-                connection.execute(update(run).where(run.c.id.in_(mine)).values(void=void))
-            return _night(connection.execute(select(night).where(night.c.id == night_id)).one())
+            row = connection.execute(statement.returning(night)).one_or_none()
+            if row is None:
+                raise NotFound(kind="night", name=night_id)
+            changed = _void_runs(connection, night_id, void)
+            for channel in TOLD:
+                queue_known(connection, changed, channel)
+        return _night(row)
 
     def tell_night(self, night_id: str, channels: Iterable[str]) -> None:
         """Queue what the night says, once for each channel, however often this is called."""
@@ -207,14 +214,24 @@ class Nights(Database):
             queue_once(connection, night_id, channels)
 
 
-def _concluded_here() -> ColumnElement[bool]:
-    return exists().where(run.c.id == night_entry.c.run_id, run.c.state == RunState.CONCLUDED)
+def _cancel(connection: Connection, run_ids: Sequence[str], reason: str) -> list[str]:
+    """Ids of those that were open."""
+    ended = end_runs(connection, run_ids, state=RunState.CANCELLED, values={"error": reason})
+    queue_known(connection, ended, "check")
+    return ended
+
+
+def _void_runs(connection: Connection, night_id: str, void: str | None) -> list[str]:
+    """Ids of the runs for which that is news."""
+    mine = and_(run.c.night_id == night_id, run.c.state == RunState.CONCLUDED, run.c.void.is_distinct_from(void))
+    return list(connection.scalars(update(run).where(mine).values(void=void).returning(run.c.id)))
 
 
 def _close_runs(connection: Connection, night_id: str) -> None:
     mine = select(run.c.id).where(run.c.night_id == night_id, run.c.state.in_(OPEN)).order_by(run.c.id)
     chosen = mine.with_for_update(key_share=True).cte("chosen")
-    connection.execute(update(run).where(run.c.id == chosen.c.id).values(window_end=func.now()))
+    over = func.least(run.c.window_end, func.now())
+    connection.execute(update(run).where(run.c.id == chosen.c.id).values(window_end=over))
 
 
 def gpu_seconds() -> Any:
@@ -224,11 +241,29 @@ def gpu_seconds() -> Any:
         .where(night_entry.c.night_id == night.c.id, night_entry.c.state.in_(RUNS))
         .correlate(night)  # by itself it would correlate with the select around it only, which has no night
     )
-    within = and_(
-        result.c.at >= night.c.created_at, or_(night.c.settled_at.is_(None), result.c.at <= night.c.settled_at)
-    )
-    total = select(func.coalesce(func.sum(result.c.gpu_s), 0.0)).where(result.c.run_id.in_(mine), within)
+    within = and_(result.c.run_id.in_(mine), result.c.at >= night.c.created_at, ~_taken_over())
+    total = select(func.coalesce(func.sum(result.c.gpu_s), 0.0)).where(within)
     return total.correlate(night).scalar_subquery()
+
+
+def _taken_over() -> ColumnElement[bool]:
+    """A later night than `night` had the run when the `result` came."""
+    later, its_entry = night.alias("later"), night_entry.alias("its_entry")
+    return (
+        select(its_entry.c.id)
+        .join(later, later.c.id == its_entry.c.night_id)
+        .where(its_entry.c.run_id == result.c.run_id, its_entry.c.state.in_(RUNS))
+        .where(later.c.created_at > night.c.created_at, later.c.created_at <= result.c.at)
+        .correlate(night, result)
+        .exists()
+    )
+
+
+def _one_entry(connection: Connection, entry_id: str) -> EntryRow:
+    found = read_entries(connection, night_entry.c.id == entry_id)
+    if not found:
+        raise NotFound(kind="entry of a night", name=entry_id)
+    return found[0]
 
 
 def read_entries(connection: Connection, *conditions: ColumnElement[bool]) -> list[EntryRow]:

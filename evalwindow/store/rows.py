@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,7 @@ class ClaimedShard:
     team: str
     pool: str
     attempts: int  # this one included
+    closes_at: float = math.inf  # time.monotonic() of the process that claimed it: no prompt may start from then on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,12 @@ take their turns and can't deadlock.
 from __future__ import annotations
 
 import datetime as dt
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, null, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal, null, or_, select, text, update
 
 from evalwindow.model import RunState, ShardState, Tier
 from evalwindow.store.database import Database, lease
@@ -27,8 +29,9 @@ _RENEW = text("""
         UPDATE shard SET lease_until = clock_timestamp() + CAST(:lease AS interval)
         FROM mine WHERE shard.id = mine.id RETURNING shard.id
     )
-    SELECT shard.id, shard.state, held.id IS NOT NULL AS held
-    FROM shard JOIN asked USING (id) LEFT JOIN held USING (id)
+    SELECT shard.id, shard.state, held.id IS NOT NULL AS held,
+        coalesce(run.window_end <= clock_timestamp(), false) AS closing
+    FROM shard JOIN asked USING (id) LEFT JOIN held USING (id) JOIN run ON run.id = shard.run_id
 """)
 
 
@@ -37,7 +40,8 @@ class Shards(Database):
         """The right to work on a shard for `lease_s` seconds, counted as an attempt.
 
         None when it is done, cancelled, held by somebody whose lease runs, or of a run that is final: the message
-        that named it was only a hint. A queued run is running from its first claim on.
+        that named it was only a hint. None also when the run's window is over; the shard is pending again at once, for
+        the night that goes on with it. A queued run is running from its first claim on.
         """
         statement = (
             update(shard)
@@ -58,15 +62,21 @@ class Shards(Database):
             held_run = _lock_run(connection, shard_id)
             if held_run is None or held_run.state not in OPEN:
                 return None
+            asked_at = time.monotonic()
+            left_s = _seconds_left(connection, held_run.window_end)
+            if left_s <= 0:
+                _put_back(connection, shard_id)
+                return None
             row = connection.execute(statement).one_or_none()
             if row is not None and held_run.state == RunState.QUEUED:
                 _start_run(connection, held_run.id)
-        return None if row is None else _claimed(row)
+        return None if row is None else _claimed(row, closes_at=asked_at + left_s)
 
     def renew(self, tokens: Mapping[str, int], lease_s: float) -> dict[str, str]:
-        """Prolong held shards (id -> token) in one round trip: id -> "held", "lost" or "cancelled".
+        """Prolong held shards (id -> token) in one round trip: id -> "held", "closing", "lost" or "cancelled".
 
-        A lease that ran out is held again if nobody took the shard meanwhile. "cancelled": its run is final.
+        A lease that ran out is held again if nobody took the shard meanwhile. "closing": held, but the run's window is
+        over, so no further prompt may start. "cancelled": its run is final.
         """
         values = {"ids": list(tokens), "tokens": list(tokens.values()), "lease": dt.timedelta(seconds=lease_s)}
         with self._transaction() as connection:
@@ -116,11 +126,25 @@ def _claimable() -> ColumnElement[bool]:
     return or_(waiting, expired)
 
 
-def _lock_run(connection: Connection, shard_id: str) -> Row[Any, Any] | None:
+def _lock_run(connection: Connection, shard_id: str) -> Row[Any, Any, Any] | None:
     """The run of a shard, locked against every other end or claim of it."""
     of_shard = select(shard.c.run_id).where(shard.c.id == shard_id).scalar_subquery()
-    statement = select(run.c.id, run.c.state).where(run.c.id == of_shard).with_for_update(key_share=True)
-    return connection.execute(statement).one_or_none()
+    wanted = select(run.c.id, run.c.state, run.c.window_end).where(run.c.id == of_shard)
+    return connection.execute(wanted.with_for_update(key_share=True)).one_or_none()
+
+
+def _seconds_left(connection: Connection, window_end: dt.datetime | None) -> float:
+    """Until a window ends, by the server's clock; infinite where there is none."""
+    if window_end is None:
+        return math.inf
+    left = func.extract("epoch", literal(window_end) - func.clock_timestamp())
+    return float(connection.execute(select(left)).scalar_one())
+
+
+def _put_back(connection: Connection, shard_id: str) -> None:
+    """Its message came too late."""
+    sent = and_(shard.c.id == shard_id, shard.c.state == ShardState.DISPATCHED)
+    connection.execute(update(shard).where(sent).values(state=ShardState.PENDING, dispatches=0))
 
 
 def _start_run(connection: Connection, run_id: str) -> None:
@@ -131,11 +155,11 @@ def _start_run(connection: Connection, run_id: str) -> None:
 
 def _answer(row: Row[Any]) -> str:
     if row.held:
-        return "held"
+        return "closing" if row.closing else "held"
     return "cancelled" if row.state == ShardState.CANCELLED else "lost"
 
 
-def _claimed(row: Row[Any]) -> ClaimedShard:
+def _claimed(row: Row[Any], *, closes_at: float) -> ClaimedShard:
     return ClaimedShard(
         id=row.id,
         run_id=row.run_id,
@@ -145,4 +169,5 @@ def _claimed(row: Row[Any]) -> ClaimedShard:
         team=row.team,
         pool=row.pool,
         attempts=row.attempts,
+        closes_at=closes_at,
     )

@@ -110,9 +110,9 @@ def test_a_later_night_that_stood_by_a_run_is_not_before_it(world):
 
 
 def test_runs_are_filtered_by_model_answer_and_whether_they_count(world):
-    failed, void = (world.conclude(world.admit(key, model=key)) for key in ("failed", "void"))
+    failed = world.conclude(world.admit("failed", model="failed"))
     night, [entry] = _night(world, "1", entries=[_entry("void")])
-    world.store.set_entry(entry.id, EntryState.STARTED, run_id=void)
+    void = _ran(world, entry, "void", model="void")
     world.store.settle(night.id, void="the A/A failed")
     waiting = world.admit("waiting")
 
