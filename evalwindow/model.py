@@ -194,6 +194,7 @@ class SampleResult:
     error: str | None = None  # the engine's refusal, if there is no completion
     reask: bool = False  # an extra call of the smoke tripwire, kept out of the metrics
     latency_s: float = 0.0  # from sending to the answer, seconds
+    removed_after_days: int | None = None  # how old the output got: completion.text was removed, scores stay
 
 
 @dataclass(frozen=True, kw_only=True)

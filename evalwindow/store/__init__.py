@@ -14,6 +14,7 @@ from evalwindow.store.overview import Overview
 from evalwindow.store.pools import Pools
 from evalwindow.store.reports import Reports
 from evalwindow.store.results import Results
+from evalwindow.store.retention import Retention
 from evalwindow.store.runs import Runs
 from evalwindow.store.schema import Schema
 from evalwindow.store.shards import Shards
@@ -41,6 +42,7 @@ class Store(
     Nights,
     Reports,
     Overview,
+    Retention,
 ):
     """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from evalwindow.content import digest_of
@@ -15,13 +15,15 @@ from evalwindow.store.tables import artifact, artifact_file
 
 class Artifacts(Database):
     def put_artifact(self, kind: str, name: str, files: Mapping[str, bytes]) -> str:
-        """Keep files under the digest of their names and contents; putting them again changes nothing."""
+        """Keep files under the digest of their names and contents; putting them again only makes them new again."""
         digest = digest_of(files)
         row = {"digest": digest, "kind": kind, "name": name, "size": sum(map(len, files.values()))}
         contents = [{"digest": digest, "path": path, "content": content} for path, content in files.items()]
+        again = {"created_at": func.now()}
+        statement = upsert(artifact).values(row).on_conflict_do_update(index_elements=[artifact.c.digest], set_=again)
         with self._transaction() as connection:
-            created = upsert(artifact).values(row).on_conflict_do_nothing().returning(artifact.c.digest)
-            if connection.scalar(created) is not None and contents:
+            created = connection.scalar(statement.returning(literal_column("xmax = 0")))
+            if created and contents:
                 connection.execute(insert(artifact_file), contents)
         return digest
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, insert, select, update
@@ -23,20 +25,29 @@ class Baselines(Database):
         """Make a concluded run the baseline of a suite and branch; the one before is retired.
 
         `expected` is the run that the caller believes to be the baseline (None: there is none): Conflict when it is
-        another one by now. Promoting the active one again changes nothing. NotFound, BadInput for a run that is not
-        concluded, void, or of another suite.
+        another one by now. Promoting the active one again changes nothing, whatever was expected: so the same call may
+        be repeated. NotFound, BadInput for a run that is not concluded, void, or of another suite.
         """
         with self._transaction() as connection:
             _check_run(connection, run_id, suite=suite)
             advisory_lock(connection, "baseline", suite, branch)
             active = connection.execute(_active(suite, branch)).one_or_none()
-            _check_expected(active, expected, what=f"the baseline of {suite} on {branch}")
             if active is not None and active.run_id == run_id:
                 return _baseline(active)
+            _check_expected(active, expected, what=f"the baseline of {suite} on {branch}")
             connection.execute(update(baseline).where(_of(suite, branch)).values(retired_at=func.clock_timestamp()))
             row = {"id": new_id(), "suite": suite, "branch": branch, "run_id": run_id}
             statement = insert(baseline).values(row | {"promoted_by": who, "reason": why}).returning(baseline)
             return _baseline(connection.execute(statement).one())
+
+    @contextmanager
+    def alias_lock(self, tracking_uri: str, name: str, alias: str) -> Iterator[None]:
+        """One process at a time may move this alias of a registry, which knows no compare-and-set itself.
+
+        Raises Conflict when somebody else has it for longer than a statement may take.
+        """
+        with self._lock("alias", tracking_uri, name, alias):
+            yield
 
     def baseline(self, suite: str, branch: str) -> BaselineRow | None:
         """The active baseline, if there is one."""
@@ -62,7 +73,9 @@ def _active(suite: str, branch: str) -> Any:
 
 
 def _check_run(connection: Connection, run_id: str, *, suite: str) -> None:
-    found = connection.execute(select(run.c.suite, run.c.state, run.c.void).where(run.c.id == run_id)).one_or_none()
+    """The run's row is locked: a night that is settled as void meanwhile, and retention, wait for this promotion."""
+    facts = select(run.c.suite, run.c.state, run.c.void).where(run.c.id == run_id).with_for_update(read=True)
+    found = connection.execute(facts).one_or_none()
     if found is None:
         raise NotFound(kind="run", name=run_id)
     if found.suite != suite:

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import URL, ColumnElement, Connection, create_engine, func, literal, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from evalwindow.errors import ConfigInvalid, ServiceDown
+from evalwindow.errors import ConfigInvalid, Conflict, ServiceDown
 
 DRIVER = "postgresql+psycopg"
 CONNECT_S = 5
+TOOK_TOO_LONG = "57014"  # SQLSTATE: the server ended a statement
 AWAY = ("08", "57P", "53300")  # SQLSTATEs: connection lost, server stopping or starting, too many connections
 
 
@@ -44,6 +45,26 @@ class Database:
             if not _is_away(error):
                 raise
             raise self._down(error) from error
+
+    @contextmanager
+    def _lock(self, *names: object) -> Iterator[None]:
+        """Hold the lock of these names without a transaction, so that it may be held while another service works.
+
+        It goes with its connection, however this process ends. Raises Conflict when somebody else has it for longer
+        than a statement may take, ServiceDown as a transaction does.
+        """
+        try:
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(func.pg_advisory_lock(_lock_number(*names)).select())
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == TOOK_TOO_LONG:
+                raise Conflict(f"somebody else holds {' '.join(map(str, names))}; try again later") from error
+            raise self._down(error) from error
+        try:
+            yield
+        finally:
+            connection.invalidate()  # the pool must never get a connection back that still holds the lock
+            connection.close()
 
     def _down(self, error: DBAPIError) -> ServiceDown:
         reason = " ".join(str(error.orig).split())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Update, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evalwindow.model import Completion, SampleResult, Score, Usage
@@ -15,6 +16,7 @@ from evalwindow.store.endings import OPEN
 from evalwindow.store.tables import completion_cache, result, run
 
 _USAGE = tuple(Usage.__dataclass_fields__)
+TOUCHED_EVERY = dt.timedelta(days=1)
 
 
 class Results(Database):
@@ -43,17 +45,21 @@ class Results(Database):
             return {(row.sample_id, row.epoch) for row in connection.execute(keys)}
 
     def results(self, run_id: str) -> list[SampleResult]:
-        """All results of a run by sample id and epoch."""
-        statement = select(result).where(result.c.run_id == run_id).order_by(result.c.sample_id, result.c.epoch)
+        """All results of a run by sample id and epoch; those of a trimmed run have lost their texts."""
+        statement = select(result, run.c.concluded_at, run.c.trimmed_at).join(run, run.c.id == result.c.run_id)
+        statement = statement.where(result.c.run_id == run_id).order_by(result.c.sample_id, result.c.epoch)
         with self._transaction() as connection:
             return [_result(row) for row in connection.execute(statement)]
 
     def cache_get(self, keys: Iterable[str]) -> dict[str, Completion]:
-        """Completions of those keys that are known, exactly as they were put."""
-        statement = select(completion_cache.c.key, completion_cache.c.document)
-        statement = statement.where(completion_cache.c.key.in_(list(keys)))
+        """Completions of those keys that are known, exactly as they were put; they count as asked for now."""
+        wanted = completion_cache.c.key.in_(list(keys))
+        statement = select(completion_cache.c.key, completion_cache.c.document).where(wanted)
         with self._transaction() as connection:
-            return {row.key: from_document(Completion, row.document) for row in connection.execute(statement)}
+            rows = connection.execute(statement).all()
+            if rows:
+                connection.execute(_touch(row.key for row in rows))
+        return {row.key: from_document(Completion, row.document) for row in rows}
 
     def cache_put(self, completions: Mapping[str, Completion]) -> None:
         """Keep completions; the first one of a key stays."""
@@ -61,6 +67,14 @@ class Results(Database):
         if rows:
             with self._transaction() as connection:
                 connection.execute(insert(completion_cache).on_conflict_do_nothing(), rows)
+
+
+def _touch(keys: Iterable[str]) -> Update:
+    """A use a day is noted; rows that somebody else is noting are left to them, so nobody waits."""
+    long_ago = completion_cache.c.at < func.now() - literal(TOUCHED_EVERY)
+    forgotten = select(completion_cache.c.key).where(completion_cache.c.key.in_(list(keys)), long_ago)
+    chosen = forgotten.with_for_update(skip_locked=True).cte("chosen")
+    return update(completion_cache).where(completion_cache.c.key == chosen.c.key).values(at=func.now())
 
 
 def _columns(given: SampleResult) -> dict[str, Any]:
@@ -87,16 +101,24 @@ def _result(row: Row[Any]) -> SampleResult:
         sample_id=row.sample_id,
         epoch=row.epoch,
         scores={name: from_document(Score, score) for name, score in row.scores.items()},
-        completion=None if row.text is None else _completion(row),
+        completion=None if row.choice_logprobs is None else _completion(row),
         error=row.error,
         reask=row.reask,
         latency_s=row.latency_s,
+        removed_after_days=_removed_after_days(row),
     )
+
+
+def _removed_after_days(row: Row[Any]) -> int | None:
+    """Of an answer without its text."""
+    if row.choice_logprobs is None or row.text is not None:
+        return None
+    return int((row.trimmed_at - row.concluded_at).days)
 
 
 def _completion(row: Row[Any]) -> Completion:
     return Completion(
-        text=row.text,
+        text=row.text or "",
         finish_reason=row.finish_reason,
         choice_logprobs=tuple(row.choice_logprobs),
         choice_tokens=tuple(row.choice_tokens),

@@ -130,6 +130,7 @@ run = Table(
     Column("window_end", Time),  # no prompt of it starts after this, until a later night takes it over
     Column("baseline_run", String),  # judged against this run; null: against the promoted one
     Column("void", String),  # why its verdict doesn't count
+    Column("trimmed_at", Time),  # its outputs were removed; scores, usage and latency stay
     UniqueConstraint("key"),
     _one_of(*RunState),
     Index("run_pull_request_idx", "repo", "pull_request", "suite"),
@@ -137,6 +138,12 @@ run = Table(
     Index("run_team_idx", "team", "id"),
     Index("run_open_idx", "id", postgresql_where=text("state IN ('queued', 'running')")),
     Index("run_night_idx", "night_id", postgresql_where=text("night_id IS NOT NULL")),
+    Index("run_untrimmed_idx", "concluded_at", postgresql_where=text("trimmed_at IS NULL")),
+    Index(
+        "run_adapter_idx",
+        text("(candidate ->> 'adapter'::text)"),
+        postgresql_where=text("(candidate ->> 'adapter'::text) IS NOT NULL"),
+    ),
 )
 
 night_entry = Table(
@@ -208,9 +215,9 @@ result = Table(
     Column("token", BigInteger, nullable=False),  # which claim of the shard answered
     Column("reask", Boolean, nullable=False),
     Column("scores", Document, nullable=False),
-    Column("text", String),  # null: no completion
+    Column("text", String),  # null: no completion, or the run was trimmed
     Column("finish_reason", String),
-    Column("choice_logprobs", ARRAY(Double)),
+    Column("choice_logprobs", ARRAY(Double)),  # null: no completion
     Column("choice_tokens", ARRAY(Integer)),
     Column("error", String),
     Column("cached", Boolean, nullable=False),
@@ -230,7 +237,8 @@ completion_cache = Table(
     metadata,
     Column("key", String, primary_key=True),
     Column("document", Exact, nullable=False),
-    _now("at"),
+    _now("at"),  # when it was last asked for, give or take a day
+    Index("completion_cache_at_idx", "at"),
 )
 
 artifact = Table(
@@ -240,7 +248,7 @@ artifact = Table(
     Column("kind", String, nullable=False),
     Column("name", String, nullable=False),
     Column("size", BigInteger, nullable=False),  # bytes of all files
-    _now("created_at"),
+    _now("created_at"),  # when it was last put
 )
 
 artifact_file = Table(
