@@ -146,13 +146,13 @@ async def run_shard(services: Services, shard_id: str) -> None:
     claimed = await outlasting(lambda: services.store.claim(shard_id, services.worker, settings.lease_s))
     if claimed is None:  # done, cancelled, or somebody else's: the message was only a hint
         return
-    async with services.leases.hold(claimed.id, claimed.token) as lease:
+    async with services.leases.hold(claimed.id, claimed.token, closes_at=claimed.closes_at) as lease:
         await _hold(services, claimed, lease)
 
 
 async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
     """Work until done, or until the lease ends."""
-    work = asyncio.create_task(_work(services, claimed))
+    work = asyncio.create_task(_work(services, claimed, lease))
     ended = asyncio.create_task(lease.ended.wait())
     try:
         await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -166,21 +166,31 @@ async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None
         work.result()
 
 
-async def _work(services: Services, claimed: ClaimedShard) -> None:
+async def _work(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
+    """Evaluate the shard. At its window's end, or this process's, it is handed back: no attempt has failed then."""
     store = services.store
+    slots = Slots(services.slots(claimed.pool, claimed.tier), services.stopping.is_set, lease.closed)
     try:
-        await _evaluate(services, claimed)
+        await _evaluate(services, claimed, slots)
     except Interrupted:
-        await outlasting(lambda: store.release(claimed.id, claimed.token))
+        await _hand_back(services, claimed)
     except EngineUnavailable as error:
         log.warning("shard %s: %s", claimed.id, error)
-        await _give_up(services, claimed, str(error))
+        if slots.shut:  # the engine went with the window
+            await _hand_back(services, claimed)
+        else:
+            await _give_up(services, claimed, str(error))
     except Exception as error:  # one shard's defect must not take the consumer down; the row keeps the reason
         log.exception("shard %s failed", claimed.id)
         await _give_up(services, claimed, f"{type(error).__name__}: {error}")
     else:
         if await outlasting(lambda: store.finish(claimed.id, claimed.token)):
             await conclude(services, claimed.run_id)
+
+
+async def _hand_back(services: Services, claimed: ClaimedShard) -> None:
+    log.info("shard %s: handed back", claimed.id)
+    await outlasting(lambda: services.store.release(claimed.id, claimed.token))
 
 
 async def _give_up(services: Services, claimed: ClaimedShard, reason: str) -> None:
@@ -192,7 +202,7 @@ async def _give_up(services: Services, claimed: ClaimedShard, reason: str) -> No
         await conclude(services, claimed.run_id)
 
 
-async def _evaluate(services: Services, claimed: ClaimedShard) -> None:
+async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> None:
     """Every sample of the shard that has no result yet; on smoke also the tripwire's further calls."""
     store = services.store
     run = await outlasting(lambda: store.run(claimed.run_id))
@@ -203,7 +213,7 @@ async def _evaluate(services: Services, claimed: ClaimedShard) -> None:
         candidate=run.candidate,
         engine_of=services.engine_of,
         cache=recorder if run.use_cache else None,
-        slots=Slots(services.slots(run.pool, run.tier), services.stopping),
+        slots=slots,
         backoff=services.backoff,
     )
     info = await evaluator.info()

@@ -1,9 +1,11 @@
-"""Leases of the shards that this process works on: renewed together, watched for a cancel."""
+"""Leases of the shards that this process works on: renewed together, watched for a cancel and a window's end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -11,17 +13,24 @@ from evalwindow.errors import ServiceDown
 
 log = logging.getLogger(__name__)
 
-#: renew({shard id: token}) -> {shard id: "held" | "lost" | "cancelled"}
+#: renew({shard id: token}) -> {shard id: "held" | "closing" | "lost" | "cancelled"}
 Renew = Callable[[Mapping[str, int]], Mapping[str, str]]
 
 
 class Lease:
-    """The right to work on one shard; `ended` is set when it is gone."""
+    """The right to work on one shard: `ended` is set when it is gone, `closing` when the store says to finish.
 
-    def __init__(self, shard_id: str, token: int) -> None:
-        self.shard_id, self.token = shard_id, token
-        self.ended = asyncio.Event()
+    `closes_at` is when that is known to come, by time.monotonic(): so a window ends though nobody can say so.
+    """
+
+    def __init__(self, shard_id: str, token: int, *, closes_at: float = math.inf) -> None:
+        self.shard_id, self.token, self.closes_at = shard_id, token, closes_at
+        self.ended, self.closing = asyncio.Event(), asyncio.Event()
         self.why = ""  # lost or cancelled
+
+    def closed(self) -> bool:
+        """No further prompt may start; those that have started may end."""
+        return self.closing.is_set() or time.monotonic() >= self.closes_at
 
     def end(self, why: str) -> None:
         self.why = why
@@ -37,9 +46,9 @@ class Leases:
         self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def hold(self, shard_id: str, token: int) -> AsyncIterator[Lease]:
+    async def hold(self, shard_id: str, token: int, *, closes_at: float = math.inf) -> AsyncIterator[Lease]:
         """Keep a claimed shard's lease alive inside the block."""
-        lease = self._held[shard_id] = Lease(shard_id, token)
+        lease = self._held[shard_id] = Lease(shard_id, token, closes_at=closes_at)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         try:
@@ -69,5 +78,12 @@ class Leases:
             log.warning("leases not renewed: %s", error)
             return
         for shard_id, answer in answers.items():
-            if answer != "held":
-                held[shard_id].end(answer)
+            _heed(held[shard_id], answer)
+
+
+def _heed(lease: Lease, answer: str) -> None:
+    if answer in ("lost", "cancelled"):
+        lease.end(answer)
+    elif answer == "closing" and not lease.closing.is_set():
+        log.info("shard %s: its window is over, no further prompt starts", lease.shard_id)
+        lease.closing.set()

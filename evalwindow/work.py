@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,19 +14,27 @@ from evalwindow.recorder import Recorder
 from evalwindow.suites import Suite
 
 
-class Interrupted(Exception):
-    """The process is stopping: this prompt was not started."""
+class Interrupted(BaseException):
+    """Work is to end: this prompt was not started.
+
+    No Exception, as a cancellation is none: nothing that handles a scorer's errors may take it for an answer.
+    """
 
 
 class Slots:
-    """A lane's semaphore that lets nobody in once the process is stopping."""
+    """A lane's semaphore that lets nobody in once one of `ends` says so: the process stops, the window is over."""
 
-    def __init__(self, semaphore: asyncio.Semaphore, stopping: asyncio.Event) -> None:
-        self._semaphore, self._stopping = semaphore, stopping
+    def __init__(self, semaphore: asyncio.Semaphore, *ends: Callable[[], bool]) -> None:
+        self._semaphore, self._ends = semaphore, ends
+
+    @property
+    def shut(self) -> bool:
+        """No further prompt may start."""
+        return any(end() for end in self._ends)
 
     async def __aenter__(self) -> None:
         await self._semaphore.acquire()
-        if self._stopping.is_set():
+        if self.shut:
             self._semaphore.release()
             raise Interrupted
 
@@ -43,7 +51,7 @@ class ShardWork:
         self._suite, self._evaluator, self._recorder, self._info = suite, evaluator, recorder, info
 
     async def run(self, sample_ids: Iterable[str], *, done: Iterable[tuple[str, int]]) -> None:
-        """Raises Interrupted when prompts were left out because the process stops; what is done is recorded."""
+        """Raises Interrupted when prompts were left out because work is to end; what is done is recorded."""
         finished = set(done)
         todo = [
             self._question(sample_id, epoch)
@@ -59,12 +67,14 @@ class ShardWork:
 
     async def reask(self, results: list[SampleResult]) -> None:
         """The smoke tripwire's further calls, one after another until the test is decided."""
-        while (sample_id := next_reask(self._suite, results)) is not None:
-            epoch = 1 + max(result.epoch for result in results if result.sample_id == sample_id)
-            result = await self._evaluator.result(self._question(sample_id, epoch), known={}, reask=True)
-            results.append(result)
-            await self._recorder.add(result)
-        await self._recorder.flush()
+        try:
+            while (sample_id := next_reask(self._suite, results)) is not None:
+                epoch = 1 + max(result.epoch for result in results if result.sample_id == sample_id)
+                result = await self._evaluator.result(self._question(sample_id, epoch), known={}, reask=True)
+                results.append(result)
+                await self._recorder.add(result)
+        finally:
+            await self._recorder.flush()
 
     def _question(self, sample_id: str, epoch: int) -> Question:
         return self._evaluator.question(self._suite.sample(sample_id), epoch, info=self._info)

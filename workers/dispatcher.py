@@ -3,6 +3,7 @@
 events      webhook deliveries that nobody has handled yet
 dispatch    pending shards -> their queues, in fair order between teams
 upkeep      leases that ran out, messages that got lost, runs that nobody concluded
+budget      nights that have used what they may
 deliveries  checks, comments and pages that are due
 """
 
@@ -28,6 +29,7 @@ AT_ONCE = 8  # events, and deliveries, that wait for GitHub at the same time
 LEASE_S = 60.0  # of an event or a delivery
 LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it meanwhile
 GRACE_S = 10.0  # at the end, for what is being handled
+BUDGET_S = 2.0  # between two looks at what nights have used
 ENGINE_SEEN_S = 60.0  # an engine silent for longer takes no work
 RETRY_S = 60.0  # after a defect in a delivery
 
@@ -48,13 +50,15 @@ class Dispatcher:
             asyncio.create_task(self._keep("deliveries", deliveries.round)),
             asyncio.create_task(self._keep("dispatch", self.dispatch)),
             asyncio.create_task(self._keep("upkeep", self.upkeep)),
+            asyncio.create_task(self._keep("budget", self.budget, at_least_s=BUDGET_S)),
         ]
         await self._services.stopping.wait()
         await finish(chores, GRACE_S)
         await asyncio.gather(events.finish(GRACE_S), deliveries.finish(GRACE_S))
 
-    async def _keep(self, name: str, work: Round) -> None:
-        await keep(name, work, poll_s=self._services.settings.poll_s, stopping=self._services.stopping)
+    async def _keep(self, name: str, work: Round, *, at_least_s: float = 0.0) -> None:
+        pause = max(at_least_s, self._services.settings.poll_s)
+        await keep(name, work, poll_s=pause, stopping=self._services.stopping)
 
     async def dispatch(self) -> bool:
         """Top every queue up."""
@@ -69,6 +73,27 @@ class Dispatcher:
         for run_id in await asyncio.to_thread(self._store.stuck_runs):
             await self._conclude(run_id)
         return False
+
+    async def budget(self) -> bool:
+        """Close nights that have used their budget.
+
+        What is over it by then: what was not recorded yet, of each shard up to one batch and the prompts in the
+        engine, and what starts until the workers hear of it, in this chore's pause and a third of a lease.
+        """
+        for night_id in await asyncio.to_thread(self._store.overspent):
+            if await asyncio.to_thread(self._store.close_night, night_id, "budget"):
+                await asyncio.to_thread(self._say_closed, night_id)
+        return False
+
+    def _say_closed(self, night_id: str) -> None:
+        night, spent = self._store.night(night_id), self._store.spent(night_id)
+        log.warning(
+            "night %s of %s is closed: it used %.1f GPU-seconds, its budget is %.1f",
+            night.id,
+            night.window,
+            spent,
+            night.budget_gpu_s,
+        )
 
     async def _conclude(self, run_id: str) -> None:
         """A run that can't be concluded for a defect fails with its reason, once it had its share of attempts."""

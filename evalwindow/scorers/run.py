@@ -14,9 +14,19 @@ MAX_TEXT = 1_000  # characters kept of a reason or an extracted answer
 
 
 async def score_all(scorers: Sequence[Scorer], sample: Sample, completion: Completion, ask: Ask) -> dict[str, Score]:
-    """Score by label. A scorer that raises, or gives a value that is not in 0..1, leaves the sample unscored."""
-    scores = await asyncio.gather(*(_score(scorer, sample, completion, ask) for scorer in scorers))
-    return {scorer.label: score for scorer, score in zip(scorers, scores, strict=True)}
+    """Score by label. A scorer that raises, or gives a value that is not in 0..1, leaves the sample unscored.
+
+    What is no Exception (work is to end) is raised, after all scorers are done.
+    """
+    scoring = (_score(scorer, sample, completion, ask) for scorer in scorers)
+    scores = await asyncio.gather(*scoring, return_exceptions=True)
+    return {scorer.label: _unless_raised(score) for scorer, score in zip(scorers, scores, strict=True)}
+
+
+def _unless_raised(score: Score | BaseException) -> Score:
+    if isinstance(score, BaseException):
+        raise score
+    return score
 
 
 async def _score(scorer: Scorer, sample: Sample, completion: Completion, ask: Ask) -> Score:

@@ -1,6 +1,8 @@
-"""Leases: renewed together, ended when the store says so, kept over a short outage."""
+"""Leases: renewed together, ended or closing when the store says so, kept over a short outage."""
 
 import asyncio
+import logging
+import time
 
 from evalwindow.errors import ServiceDown
 from evalwindow.leases import Leases
@@ -48,6 +50,57 @@ async def test_a_cancelled_run_ends_its_leases():
         await asyncio.wait_for(lease.ended.wait(), 10)
     await leases.aclose()
     assert lease.why == "cancelled"
+
+
+async def test_a_closing_lease_is_held_and_lets_nothing_start(caplog):
+    caplog.set_level(logging.INFO)
+    renew = Renewals()
+    leases = Leases(renew, lease_s=0.03)
+    async with leases.hold("a", 1) as lease:
+        await until(lambda: renew.asked)
+        assert not lease.closed()
+        renew.answer = "closing"
+        await asyncio.wait_for(lease.closing.wait(), 10)
+        assert lease.closed()
+        asked = len(renew.asked)
+        await until(lambda: len(renew.asked) > asked + 1)  # still held, so still renewed
+        assert not lease.ended.is_set()
+    await leases.aclose()
+    assert caplog.text.count("shard a: its window is over") == 1
+
+
+async def test_a_lease_that_closes_stays_closed_when_its_window_opens_again():
+    renew = Renewals("closing")
+    leases = Leases(renew, lease_s=0.03)
+    async with leases.hold("a", 1) as lease:
+        await asyncio.wait_for(lease.closing.wait(), 10)
+        renew.answer = "held"
+        asked = len(renew.asked)
+        await until(lambda: len(renew.asked) > asked + 1)
+        assert lease.closed()
+    await leases.aclose()
+
+
+async def test_only_the_shard_whose_window_is_over_closes():
+    def renew(tokens):
+        return {shard_id: "closing" if shard_id == "a" else "held" for shard_id in tokens}
+
+    leases = Leases(renew, lease_s=0.03)
+    async with leases.hold("a", 1) as closing, leases.hold("b", 1) as open_:
+        await asyncio.wait_for(closing.closing.wait(), 10)
+        assert not open_.closed()
+    await leases.aclose()
+
+
+async def test_a_window_ends_though_the_database_is_away_and_can_not_say_so():
+    renew = Renewals(ServiceDown(service="PostgreSQL", host="h", reason="gone", advice="start it"))
+    leases = Leases(renew, lease_s=0.03)
+    async with leases.hold("a", 1, closes_at=time.monotonic() + 0.05) as lease:
+        await until(lambda: lease.closed() and renew.asked)
+        assert not lease.ended.is_set()
+    async with leases.hold("b", 1, closes_at=time.monotonic()) as lease:
+        assert lease.closed()
+    await leases.aclose()
 
 
 async def test_a_lease_is_kept_while_the_database_is_away():

@@ -56,6 +56,26 @@ def test_long_reasons_and_answers_are_cut():
     assert len(score.reason) == len(score.answer) == 1_000
 
 
+async def test_what_ends_the_work_is_no_score_and_waits_for_the_other_scorers():
+    class End(BaseException):
+        pass
+
+    class Ending(Told):
+        async def score(self, sample, completion, ask):
+            raise End
+
+    class Slow(Told):
+        async def score(self, sample, completion, ask):
+            await asyncio.sleep(0.01)
+            done.append(True)
+            return Score(value=1.0)
+
+    done = []
+    with pytest.raises(End):
+        await score_all([Ending(), Slow(name="slow")], SAMPLE, Completion(text="x"), None)
+    assert done == [True]
+
+
 async def test_cancelling_a_run_is_no_score():
     class Slow(Told):
         async def score(self, sample, completion, ask):
