@@ -1,8 +1,12 @@
-"""Airflow's REST API as far as a start, a test and the tour need it: log in, trigger, look, answer."""
+"""Airflow's REST API as far as a start, a test and the tour need it: log in, trigger, look, answer.
+
+`python -m evalwindow.airflow_api URL [COMPONENT]` exits with 0 when it answers and the component is healthy.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -239,3 +243,20 @@ def _call(method: str, url: str, *, body: Mapping[str, Any] | None = None, token
     except OSError as error:
         advice = "look at the logs of airflow-api-server"
         raise ServiceDown(service="Airflow", host=url, reason=error, advice=advice) from error
+
+
+def main(argv: list[str]) -> int:
+    """A container's health check."""
+    url, components = argv[1], argv[2:]
+    try:
+        health = read_health(url)
+    except EvalwindowError as error:
+        print(error)  # noqa: T201  docker keeps the words of a failed check
+        return 1
+    unhealthy = [name for name in components if name not in health or not health[name].healthy]
+    print(*unhealthy, "unhealthy" if unhealthy else "healthy")  # noqa: T201  likewise
+    return 1 if unhealthy else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -13,6 +13,7 @@ from secrets import token_urlsafe
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from evalwindow.errors import ConfigInvalid
 
@@ -20,6 +21,7 @@ USER = "admin"
 PREFIX = "airflow-"  # of its processes in the Procfile
 API_SERVER, SCHEDULER = "airflow-api-server", "airflow-scheduler"
 HOST = "127.0.0.1"
+FORM = "it has to be postgresql+psycopg://user:password@host/name"
 
 #: Options that do not depend on where Airflow runs. Each line that is no switch says why.
 OPTIONS = {
@@ -124,11 +126,12 @@ def read_password(home: Path) -> tuple[str, bool]:
 
 
 def _with_async_driver(database_url: str) -> str:
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise ConfigInvalid("the URL of Airflow's database is no URL; " + FORM) from error
     if url.drivername != "postgresql+psycopg":
-        raise ConfigInvalid(
-            f"Airflow's database is {url.drivername}://...; it has to be postgresql+psycopg://user:password@host/name"
-        )
+        raise ConfigInvalid(f"the URL of Airflow's database starts with {url.drivername}://; {FORM}")
     return url.set(drivername="postgresql+psycopg_async").render_as_string(hide_password=False)
 
 

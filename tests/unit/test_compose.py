@@ -13,15 +13,20 @@ import jsonschema
 import pytest
 import yaml
 
+from evalwindow.orchestrator import Secrets, environment
 from evalwindow.processes import GRACE_S, read_procfile
 from evalwindow.settings import PREFIX, Settings
+from evalwindow.smtp_url import parse_smtp_url
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
-OURS = ("migrate", "web", "dispatcher", "gpu", "gpu-on-cpu")
+AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+OURS = ("migrate", "web", "dispatcher", "gpu", "gpu-on-cpu", "airflow-migrate", *AIRFLOW)
+ONCE = {"migrate", "airflow-database", "airflow-migrate"}  # they end
+SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|KEY)$")
 INTERPOLATED = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[-?])?([^}]*)\}")
 
 
@@ -41,7 +46,10 @@ def test_the_specification_refuses_a_misspelt_key() -> None:
         jsonschema.validate(broken, schema())
 
 
-@pytest.mark.parametrize("name, process", [("web",) * 2, ("dispatcher",) * 2, ("gpu",) * 2, ("gpu-on-cpu", "gpu")])
+@pytest.mark.parametrize(
+    "name, process",
+    [(name, name) for name in ("web", "dispatcher", "gpu", *AIRFLOW)] + [("gpu-on-cpu", "gpu")],
+)
 def test_each_command_is_the_procfiles(name: str, process: str) -> None:
     assert SERVICES[name]["command"] == read_procfile(ROOT / "Procfile")[process]
 
@@ -78,14 +86,14 @@ def test_a_gpu_unit_shares_its_home_with_nobody() -> None:
 
 def test_no_secret_is_written_down() -> None:
     """Every password, secret, token and key is a variable, and none of them has a default."""
-    secrets = {
-        name: rest for name, _, rest in INTERPOLATED.findall(TEXT) if re.search("PASSWORD|SECRET|TOKEN|KEY", name)
-    }
-    assert {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "EVALWINDOW_WEBHOOK_SECRET"} <= set(secrets)
+    secrets = {name: rest for name, _, rest in INTERPOLATED.findall(TEXT) if SECRET.search(name)}
+    assert {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "EVALWINDOW_WEBHOOK_SECRET", "AIRFLOW_ADMIN_PASSWORD"} <= set(
+        secrets
+    )
     assert set(secrets.values()) <= {"", "set it in .env"}
     for service in SERVICES.values():
         for key, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|TOKEN|KEY", key):
+            if SECRET.search(key) or key == "EVALWINDOW_SMTP_URL":
                 assert INTERPOLATED.fullmatch(value), key
 
 
@@ -93,14 +101,15 @@ def test_the_example_names_every_variable_and_no_other() -> None:
     example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     optional = {"EVALWINDOW_GITHUB_API_URL", "EVALWINDOW_LOG_LEVEL"}
     assert set(example) == {name for name, _, _ in INTERPOLATED.findall(TEXT)} - optional
-    assert not [name for name, value in example.items() if value and re.search("PASSWORD|SECRET|TOKEN|KEY", name)]
+    assert not [name for name, value in example.items() if value and SECRET.search(name)]
 
 
 def test_every_long_running_service_is_restarted_and_checked() -> None:
-    lasting = {name: service for name, service in SERVICES.items() if name != "migrate"}
+    lasting = {name: service for name, service in SERVICES.items() if name not in ONCE}
     assert {service["restart"] for service in lasting.values()} == {"unless-stopped"}
     unchecked = [name for name, service in lasting.items() if "healthcheck" not in service]
     assert unchecked == ["dispatcher"]  # it listens nowhere; one that ends is restarted
+    assert {SERVICES[name]["restart"] for name in ONCE} == {"on-failure:5"}
 
 
 def test_processes_start_after_the_schema_and_the_broker() -> None:
@@ -132,9 +141,15 @@ def test_our_containers_may_write_and_do_as_little_as_can_be(name: str) -> None:
 
 def test_postgres_and_redis_are_reached_from_inside_only() -> None:
     assert COMPOSE["networks"]["inside"]["internal"] is True
-    for name in ("postgres", "redis"):
+    for name in ("postgres", "redis", *ONCE):
         assert SERVICES[name]["networks"] == ["inside"]
         assert "ports" not in SERVICES[name]
+
+
+def test_whatever_is_published_is_published_on_this_machine_only() -> None:
+    published = [INTERPOLATED.sub(lambda found: found[3], one) for name in SERVICES for one in _ports(name)]
+    assert len(published) == 3  # web, Airflow, the mail catcher's page
+    assert all(one.startswith("127.0.0.1:") for one in published)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -156,6 +171,74 @@ def test_every_mounted_file_of_ours_exists() -> None:
     sources = {volume.split(":")[0] for name in SERVICES for volume in _volumes(name) if volume.startswith("./")}
     assert sources
     assert all((ROOT / source).exists() for source in sources)
+
+
+def test_airflow_is_told_what_up_tells_it() -> None:
+    """Names of this network and where the API server listens apart."""
+    fits = {"API__HOST": "0.0.0.0"}  # noqa: S104  inside its container
+    told = environment(
+        home=Path("/var/lib/evalwindow"),
+        checkout=Path("/app"),
+        database_url="postgresql+psycopg://airflow:password@postgres:5432/airflow",
+        port=8080,
+        host="airflow-api-server",
+        base_url="http://localhost:8080",
+        secrets=Secrets(fernet_key="key", api_secret="api", jwt_secret="jwt"),
+    )
+    told |= {f"AIRFLOW__{name}": value for name, value in fits.items()}
+    words = {"AIRFLOW_FERNET_KEY": "key", "AIRFLOW_API_SECRET": "api", "AIRFLOW_JWT_SECRET": "jwt"}
+    words |= {"AIRFLOW_POSTGRES_PASSWORD": "password", "AIRFLOW_PUBLIC_URL": "http://localhost:8080"}
+    for name in ("airflow-migrate", *AIRFLOW):
+        given = SERVICES[name]["environment"]
+        filled = {key: INTERPOLATED.sub(lambda found: words.get(found[1], ""), one) for key, one in given.items()}
+        kept = {
+            key: one for key, one in filled.items() if not key.startswith(PREFIX) and key != "AIRFLOW_ADMIN_PASSWORD"
+        }
+        assert kept == told
+
+
+def test_airflow_reads_the_dags_and_the_plugins_and_may_not_write_them() -> None:
+    for name in AIRFLOW:
+        assert {"./dags:/app/dags:ro", "./plugins:/app/plugins:ro"} <= set(SERVICES[name]["volumes"])
+
+
+def test_airflow_sees_what_evalwindows_own_processes_see() -> None:
+    shared = {key: one for key, one in SERVICES["dispatcher"]["environment"].items() if key.startswith(PREFIX)}
+    for name in AIRFLOW:
+        assert shared.items() <= SERVICES[name]["environment"].items()
+        assert SERVICES[name]["build"]["args"]["LOCK"] == "constraints/orchestrator.txt"
+
+
+def test_airflow_starts_after_its_schema_and_its_clients_stop_before_its_api_server() -> None:
+    assert "airflow-database" in SERVICES["airflow-migrate"]["depends_on"]
+    for name in AIRFLOW:
+        assert SERVICES[name]["depends_on"]["airflow-migrate"] == {"condition": "service_completed_successfully"}
+    for name in set(AIRFLOW) - {"airflow-api-server"}:
+        assert "airflow-api-server" in SERVICES[name]["depends_on"]
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= GRACE_S
+
+
+def test_only_the_api_server_knows_the_administrators_password() -> None:
+    knowing = [name for name, service in SERVICES.items() if "AIRFLOW_ADMIN_PASSWORD" in str(service["environment"])]
+    assert knowing == ["airflow-api-server"]
+
+
+def test_each_component_of_airflow_is_asked_for_by_name() -> None:
+    asked = {name: SERVICES[name]["healthcheck"]["test"][5:] for name in AIRFLOW}
+    assert asked.pop("airflow-api-server") == []
+    assert asked == {name: [name.removeprefix("airflow-").replace("-", "_")] for name in AIRFLOW[1:]}
+
+
+def test_mails_are_caught_only_where_that_is_asked_for() -> None:
+    assert SERVICES["mail"]["profiles"] == ["mail"]
+    assert "inside" in SERVICES["mail"]["networks"]
+    advice = re.search(r"smtp://mail:1025\S*", (ROOT / ".env.example").read_text())
+    assert advice
+    assert parse_smtp_url(advice[0].rstrip(",")).host == "mail"
+
+
+def _ports(name: str) -> list[str]:
+    return list(SERVICES[name].get("ports", []))
 
 
 def _volumes(name: str) -> list[str]:

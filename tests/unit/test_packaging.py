@@ -24,10 +24,14 @@ LARGEST_DEMO = 25 * 10**6  # bytes
 
 #: Parts of a declared package, which chooses their version.
 PARTS = {
+    "apache-airflow-core": "apache-airflow",
+    "apache-airflow-task-sdk": "apache-airflow",
     "cryptography": "pyjwt",
     "httpx2": "openai",
     "kombu": "celery",
     "markupsafe": "jinja2",
+    "pandas": "great-expectations",
+    "pendulum": "apache-airflow",
     "pydantic-core": "pydantic",
     "referencing": "jsonschema",
     "starlette": "fastapi",
