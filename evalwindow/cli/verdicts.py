@@ -8,6 +8,7 @@ from evalwindow.cli.show import say, say_table
 from evalwindow.model import Check, Verdict
 from evalwindow.report import words
 from evalwindow.report.document import AnswerDocument, SampleDocument
+from evalwindow.report.outputs import removed
 
 _NUMBERS = ("n", "candidate", "baseline", "difference", "bounds", "margin")
 _HEADS = ("answer", "check", "slice", *_NUMBERS)
@@ -62,6 +63,8 @@ def _output(answers: Sequence[AnswerDocument]) -> str:
     if not asked:
         return "(no answer yet)"
     chosen = next((each for each in asked if any(score.value != 1 for score in each.scores.values())), asked[0])
+    if chosen.removed_after_days is not None:
+        return removed(chosen.removed_after_days)
     return f"(no answer: {chosen.error})" if chosen.output is None else chosen.output or "(empty)"
 
 

@@ -21,6 +21,7 @@ from evalwindow.model import (
 )
 from evalwindow.report.cost import CostView
 from evalwindow.report.grade import Outcome
+from evalwindow.report.headline import answer_of
 from evalwindow.report.latency import LatencyView
 from evalwindow.report.view import Flip, RunView, SampleView
 from evalwindow.store.rows import RunRow
@@ -45,7 +46,10 @@ class AnswerDocument(ReportModel):
 
     epoch: int
     reask: bool = Field(description="an extra call of the smoke tripwire, kept out of the metrics")
-    output: str | None = Field(description="null: the engine refused, see error")
+    output: str | None = Field(description="null: the engine refused, see error, or it is kept no longer")
+    removed_after_days: int | None = Field(
+        None, description="how old the output was when it was removed; null: it was not"
+    )
     error: str | None
     finish_reason: str | None
     cached: bool
@@ -84,6 +88,7 @@ class RunDocument(ReportModel):
     model: str
     state: RunState
     answer: Answer | None = Field(description="pass, fail or inconclusive; null while there is no verdict")
+    void: str | None = Field(None, description="why the verdict doesn't count; the answer is inconclusive then")
     error: str | None
     candidate: Candidate
     source: Source
@@ -93,6 +98,7 @@ class RunDocument(ReportModel):
     created_at: dt.datetime
     started_at: dt.datetime | None
     concluded_at: dt.datetime | None
+    window_end: dt.datetime | None = Field(None, description="no prompt starts after this, until another night goes on")
     url: str = Field(description="the page of the run")
 
 
@@ -130,8 +136,8 @@ def sample_document(sample: SampleView) -> SampleDocument:
 
 
 def _run_fields(run: RunRow, *, url: str) -> dict[str, Any]:
-    names = set(RunDocument.model_fields) - {"format", "url"}
-    return {name: getattr(run, name) for name in names} | {"url": url}
+    names = set(RunDocument.model_fields) - {"format", "url", "answer"}
+    return {name: getattr(run, name) for name in names} | {"url": url, "answer": answer_of(run)}
 
 
 def _answers(results: tuple[SampleResult, ...]) -> tuple[AnswerDocument, ...]:
@@ -143,7 +149,8 @@ def _answer(result: SampleResult) -> AnswerDocument:
     return AnswerDocument(
         epoch=result.epoch,
         reask=result.reask,
-        output=completion.text if completion else None,
+        output=completion.text if completion and result.removed_after_days is None else None,
+        removed_after_days=result.removed_after_days,
         error=result.error,
         finish_reason=completion.finish_reason if completion else None,
         cached=completion.cached if completion else False,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from evalwindow.model import Check, SampleResult
 from evalwindow.report import words
+from evalwindow.report.outputs import shown
 from evalwindow.report.view import SampleView
 from evalwindow.report.words import visible, without_answer
 
@@ -63,9 +64,7 @@ def output_of(results: Sequence[SampleResult]) -> str:
     if not results:
         return "(no answer yet)"
     worst = min((result for result in results if not result.reask), key=_lowest_value, default=results[0])
-    if worst.completion is None:
-        return f"(no answer: {worst.error or 'unknown error'})"
-    return worst.completion.text or "(empty answer)"
+    return shown(worst)
 
 
 def fit(parts: Iterable[str], *, limit: int, notice: str) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evalwindow.report import words
+from evalwindow.report.outputs import shown
 from evalwindow.report.plot import WIDTH, axis_of
 from evalwindow.report.view import Flip, RunView, SampleView
 
@@ -69,7 +70,7 @@ def _short_answer(sample: SampleView, view: RunView) -> str:
         score = result.scores.get(view.suite.primary)
         if score is not None and score.answer is not None:
             return score.answer
-        return result.completion.text if result.completion else f"no answer: {result.error}"
+        return shown(result)
     return words.NOTHING
 
 
@@ -101,6 +102,7 @@ def _environment() -> Environment:
         filtered_slices=FILTERED_SLICES,
         sample_classes=_sample_classes,
         short_answer=_short_answer,
+        shown=shown,
         counted=words.counted,
     )
     return env
