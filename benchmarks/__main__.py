@@ -1,4 +1,4 @@
-"""`python -m benchmarks [smoke] [throughput] [night] [--model tiny|mid|both]`: what evalwindow adds to the engine itself."""
+"""`python -m benchmarks [smoke] [throughput] [night] [--model tiny|mid|both]`: what evalwindow adds to the engine."""
 
 from __future__ import annotations
 
