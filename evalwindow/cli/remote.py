@@ -12,6 +12,7 @@ from evalwindow.client import DEFAULT_URL, Client
 from evalwindow.model import RunState
 from evalwindow.report import words
 from evalwindow.report.document import RunDocument
+from evalwindow.report.headline import is_paused
 from evalwindow.web.documents import Progress
 
 T = TypeVar("T")
@@ -50,12 +51,18 @@ def say_verdict(run: RunDocument) -> None:
 
 def word_of(run: RunDocument) -> str:
     """The verdict, or the state where there is none."""
-    return (run.answer or run.state).upper()
+    if run.void is not None:
+        return "VOID"
+    return "PAUSED" if is_paused(run.state, run.window_end) else (run.answer or run.state).upper()
 
 
 def headline(run: RunDocument) -> str:
+    if run.void is not None:
+        return run.void
     if run.verdict is not None:
         return run.verdict.title
+    if is_paused(run.state, run.window_end):
+        return "its window is over; it goes on in the next one"
     return run.error or {RunState.QUEUED: "not started yet", RunState.RUNNING: "not done yet"}.get(run.state, "")
 
 

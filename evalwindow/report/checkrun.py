@@ -6,6 +6,7 @@ from typing import Any
 
 from evalwindow.model import Answer, RunState
 from evalwindow.report import words
+from evalwindow.report.headline import answer_of
 from evalwindow.report.markdown import block, checks_of, fit, plain, sample_details
 from evalwindow.report.view import RunView
 
@@ -44,7 +45,8 @@ def conclusion(view: RunView) -> str:
         return "cancelled"
     if view.run.state is RunState.FAILED:
         return "failure"
-    return _CONCLUSIONS[view.verdict.answer] if view.verdict else "action_required"
+    answer = answer_of(view.run)
+    return _CONCLUSIONS[answer] if answer else "action_required"
 
 
 def commit_status(view: RunView) -> dict[str, str]:
@@ -117,9 +119,8 @@ def _status(view: RunView) -> str:
 def _status_state(view: RunView) -> str:
     if not view.run.state.final:
         return "pending"
-    if view.run.state is RunState.CONCLUDED and view.verdict is not None:
-        return _STATUS_STATES[view.verdict.answer]
-    return "error"
+    answer = answer_of(view.run)
+    return _STATUS_STATES[answer] if answer else "error"
 
 
 def _title(view: RunView) -> str:

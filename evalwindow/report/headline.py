@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from enum import StrEnum
 
 from evalwindow.model import Answer, RunState, Verdict
@@ -18,10 +19,25 @@ class Tone(StrEnum):
     IDLE = "idle"
 
 
+def answer_of(run: RunRow) -> Answer | None:
+    """The verdict's answer, as far as it counts: a void run decided nothing. None while there is no verdict."""
+    verdict = _concluded(run)
+    if verdict is None:
+        return None
+    return verdict.answer if run.void is None else Answer.INCONCLUSIVE
+
+
+def is_paused(state: RunState, window_end: dt.datetime | None) -> bool:
+    """Not done when its window ended: it goes on in the next one."""
+    return not state.final and window_end is not None and dt.datetime.now(dt.UTC) >= window_end
+
+
 def word_of(run: RunRow) -> str:
     """The verdict, or the state while there is none."""
     if run.void is not None:
         return "Void"
+    if is_paused(run.state, run.window_end):
+        return "Paused"
     verdict = _concluded(run)
     return _ANSWER_WORDS[verdict.answer] if verdict else _STATE_WORDS[run.state]
 
@@ -38,6 +54,8 @@ def tone_of(run: RunRow) -> Tone:
 def title_of(run: RunRow) -> str:
     if run.void is not None:
         return run.void
+    if is_paused(run.state, run.window_end):
+        return "The window is over; it goes on in the next one"
     verdict = _concluded(run)
     if verdict:
         return without_answer(verdict.title)
