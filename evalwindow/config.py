@@ -11,6 +11,7 @@ from evalwindow.document import Document
 from evalwindow.model import Tier
 
 API_POOL = "api"  # shards of models that an external API answers; no GPU behind it
+UPKEEP = "upkeep"  # the window of nights that upkeep opens; evalwindow.yaml has none of this name
 REPLAY_POOL = "replay"  # shards of recorded outputs: worked on by the process that submits them, never queued
 
 
@@ -81,7 +82,7 @@ class Pool(Document):
 class Registered(Document):
     """A model's version in an MLflow registry: promoting its run moves the alias there."""
 
-    tracking_uri: str = Field(description="of MLflow: http(s)://..., sqlite:///... or a folder")
+    tracking_uri: str = Field(description="of MLflow: http(s)://..., or its database: sqlite:///..., postgresql://...")
     name: str = Field(min_length=1, description="of the registered model")
     version: str = Field(pattern=r"^[0-9]+$", description="the version that this entry of models serves")
     alias: str = Field("production", min_length=1)
@@ -159,6 +160,25 @@ class Team(Document):
     fork_label: str = Field("run-evals", description="label that lets a fork's pull request in")
 
 
+class Retention(Document):
+    """How many days what is kept; null is for ever. Scores, verdicts and costs are never removed."""
+
+    outputs_days: PositiveInt | None = Field(
+        90, description="texts of answers since their run ended, or since it was replaced as a baseline"
+    )
+    cache_days: PositiveInt | None = Field(30, description="cached answers since somebody last asked for them")
+    reports_days: PositiveInt | None = Field(
+        30, description="pages and JSON as files; they go with the outputs at the latest"
+    )
+    datasets_days: PositiveInt | None = Field(
+        90, description="outcomes of validations with their Data Docs; the two newest versions of a suite's data stay"
+    )
+    adapters_days: PositiveInt | None = Field(
+        30, description="uploaded LoRA adapters and copies of them, since they were put or evaluated"
+    )
+    engines_days: PositiveInt | None = Field(7, description="engines since their last sign of life")
+
+
 class Config(Document):
     suites: Path = Path("suites")
     limits: Limits = Limits()
@@ -167,3 +187,4 @@ class Config(Document):
     models: dict[str, ModelConfig]
     teams: dict[str, Team] = {}
     windows: dict[str, Window] = {}
+    retention: Retention = Retention()

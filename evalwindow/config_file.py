@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from evalwindow.config import API_POOL, REPLAY_POOL, ApiModel, Config, ModelConfig, Pool, ReplayModel, WarmModel
+from evalwindow.config import (
+    API_POOL,
+    REPLAY_POOL,
+    UPKEEP,
+    ApiModel,
+    Config,
+    ModelConfig,
+    Pool,
+    Registered,
+    ReplayModel,
+    WarmModel,
+    Window,
+)
 from evalwindow.errors import ConfigInvalid, UnknownName
-from evalwindow.faults import Fault
+from evalwindow.faults import Fault, Key
+from evalwindow.windows import check_times
 from evalwindow.yamlfile import read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _REPO = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_SQLITE = "sqlite:///"
+_TRACKING = re.compile(r"https?://[^/\s]+.*|sqlite:///.+|(postgresql|mysql|mssql)(\+\w+)?://.+")
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -24,12 +39,27 @@ def read_config(path: Path) -> Config:
     """
     file = read_yaml(path, error=ConfigInvalid)
     config = _absolute(file.validate(Config), folder=path.parent.resolve())
-    checks = (_names, _suites, _lanes, _pools, _models, _teams)
+    checks = (_names, _suites, _lanes, _pools, _models, _registries, _teams, _windows)
     faults = [fault for check in checks for fault in check(config)]
     faults += _adapters(config, folder=path.parent.resolve())
     if faults:
         raise file.refuse(faults)
     return config
+
+
+def unknown_suites(path: Path, config: Config, known: Collection[str]) -> list[str]:
+    """A line for each suite that a window names and nobody has written.
+
+    Suites are another folder, which may be mended until the window opens: it is no reason to refuse the config.
+    """
+    faults = [
+        Fault(path=("windows", name, "suites", index), what=str(UnknownName("suite", suite, known)))
+        for name, window in config.windows.items()
+        for index, suite in enumerate(window.suites)
+        if suite not in known
+    ]
+    file = read_yaml(path, error=ConfigInvalid)
+    return str(file.refuse(faults)).splitlines() if faults else []
 
 
 def _absolute(config: Config, *, folder: Path) -> Config:
@@ -47,13 +77,29 @@ def _weights(pool: Pool, folder: Path) -> str:
 def _placed(model: ModelConfig, folder: Path) -> ModelConfig:
     if isinstance(model, ReplayModel):
         return model.model_copy(update={"outputs": folder / model.outputs})
+    changes: dict[str, Any] = {}
     if isinstance(model, WarmModel) and model.adapter is not None:
-        return model.model_copy(update={"adapter": folder / model.adapter})
-    return model
+        changes["adapter"] = folder / model.adapter
+    if model.registry is not None:
+        changes["registry"] = _placed_registry(model.registry, folder)
+    return model.model_copy(update=changes)
+
+
+def _placed_registry(registry: Registered, folder: Path) -> Registered:
+    """The file behind sqlite:///mlflow.db lies beside the config, as every relative path does."""
+    kind, _, path = registry.tracking_uri.partition(_SQLITE)
+    if kind or not path:
+        return registry
+    return registry.model_copy(update={"tracking_uri": f"{_SQLITE}{folder / path}"})
 
 
 def _names(config: Config) -> Iterator[Fault]:
-    groups: dict[str, dict[str, Any]] = {"pools": config.pools, "models": config.models, "teams": config.teams}
+    groups: dict[str, dict[str, Any]] = {
+        "pools": config.pools,
+        "models": config.models,
+        "teams": config.teams,
+        "windows": config.windows,
+    }
     for group, entries in groups.items():
         for name in entries:
             if not _NAME.fullmatch(name):
@@ -110,6 +156,17 @@ def _outside(model: ApiModel | ReplayModel) -> Iterator[tuple[str, str]]:
         yield "outputs", f"there is no file {str(model.outputs)!r}"
 
 
+def _registries(config: Config) -> Iterator[Fault]:
+    for name, model in config.models.items():
+        registry = None if isinstance(model, ReplayModel) else model.registry
+        if registry is not None and not _TRACKING.fullmatch(registry.tracking_uri):
+            what = (
+                f"{registry.tracking_uri!r} is no place of an MLflow registry; write http://host:5000, "
+                f"sqlite:///mlflow.db or postgresql://... (MLflow writes no folders any more)"
+            )
+            yield Fault(path=("models", name, "registry", "tracking_uri"), what=what)
+
+
 def _adapters(config: Config, *, folder: Path) -> Iterator[Fault]:
     """An adapter is copied to workers, so it is a folder of this checkout and never of the rest of the machine."""
     for name, model in config.models.items():
@@ -135,3 +192,35 @@ def _teams(config: Config) -> Iterator[Fault]:
                 yield Fault(path=path, what=f"{repo!r} is no repository; write owner/name")
             elif owner.setdefault(repo.lower(), team) != team:
                 yield Fault(path=path, what=f"{repo!r} belongs to team {owner[repo.lower()]!r} already")
+
+
+def _windows(config: Config) -> Iterator[Fault]:
+    if UPKEEP in config.windows:
+        yield Fault(path=("windows", UPKEEP), what=f"the name {UPKEEP!r} is kept for the A/A runs of upkeep")
+    for name, window in config.windows.items():
+        for key, what in (*_named(window, config), *_mailed(window), *_timed(window)):
+            yield Fault(path=("windows", name, *key), what=what)
+
+
+def _named(window: Window, config: Config) -> Iterator[tuple[Key, str]]:
+    if window.team not in config.teams:
+        yield ("team",), str(UnknownName("team", window.team, config.teams))
+    for index, name in enumerate(window.models):
+        if name not in config.models:
+            yield ("models", index), str(UnknownName("model", name, config.models))
+        elif isinstance(config.models[name], ReplayModel):
+            yield ("models", index), f"{name!r} is a recording, which no engine answers; use `evalwindow score`"
+
+
+def _mailed(window: Window) -> Iterator[tuple[Key, str]]:
+    for index, mail in enumerate(window.mail):
+        for place, suite in enumerate(mail.suites):
+            if suite not in window.suites:
+                yield ("mail", index, "suites", place), str(UnknownName("suite", suite, window.suites))
+
+
+def _timed(window: Window) -> Iterator[tuple[Key, str]]:
+    try:
+        check_times(window)
+    except ConfigInvalid as invalid:  # its message starts with the key
+        yield (str(invalid).partition(" ")[0],), str(invalid)

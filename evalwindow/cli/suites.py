@@ -12,7 +12,7 @@ import typer
 from evalwindow.cli.remote import connected
 from evalwindow.cli.show import AsJson, say_json, say_table
 from evalwindow.config import Config, Limits
-from evalwindow.config_file import read_config
+from evalwindow.config_file import read_config, unknown_suites
 from evalwindow.errors import BadInput
 from evalwindow.model import Candidate
 from evalwindow.report import words
@@ -43,10 +43,12 @@ def check(
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Validate suites and their data, with file:line for what is wrong. Needs no service."""
-    config = _config()
+    """Validate suites, their data and what the config's windows name, with file:line. Needs no service."""
+    path, config = _config()
     folder, limits = (config.suites, config.limits) if config else (Path("suites"), Limits())
     suites, complaints = _load(paths or [folder], limits=limits)
+    if config is not None and not paths and not complaints:
+        complaints = unknown_suites(path, config, [suite.name for suite in suites])
     counter = _counter(config)
     checked = [Checked(suite=suite, prompt_tokens=_tokens(suite, counter)) for suite in suites]
     if json:
@@ -75,10 +77,10 @@ def list_(json: AsJson = False) -> None:
         say_table(("suite", "tier", "samples", "what"), map(_listed, found.suites), right=("samples",))
 
 
-def _config() -> Config | None:
+def _config() -> tuple[Path, Config | None]:
     """The config, where there is one: suites can be checked without."""
     path = read_settings().config
-    return read_config(path) if path.exists() else None
+    return path, read_config(path) if path.exists() else None
 
 
 def _load(paths: Sequence[Path], *, limits: Limits) -> tuple[list[Suite], list[str]]:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 import yaml
 
 from evalwindow.config import ApiModel, Config, ReplayModel, WarmModel
-from evalwindow.config_file import read_config
+from evalwindow.config_file import read_config, unknown_suites
 from evalwindow.errors import ConfigInvalid
 
 CONFIG: dict[str, Any] = {
@@ -136,6 +137,106 @@ def test_an_adapter_that_is_a_link_to_elsewhere_is_refused(folder: Path) -> None
     (inner / "link").symlink_to(folder / "adapters" / "good")
     pools = {"warm": {"model": "m", "lora": {}}}
     assert "lies outside of" in refusal(inner, pools=pools, models={"demo": {**ADAPTED, "adapter": "link"}})
+
+
+NIGHTLY = {
+    "cron": "0 22 * * *",
+    "duration_minutes": 60,
+    "timezone": "Europe/Berlin",
+    "team": "a",
+    "suites": ["echo"],
+    "models": ["demo"],
+    "mail": [{"to": ["a@b.example"], "suites": ["echo"]}],
+}
+
+
+def test_a_window_is_read_with_its_defaults(folder: Path) -> None:
+    config = read(folder, teams={"a": {}}, windows={"nightly": NIGHTLY})
+    assert config.windows["nightly"].branch == "main"
+    assert config.windows["nightly"].aa
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"team": "b"}, "windows.nightly.team: unknown team 'b'; known: a"),
+        ({"models": ["demo", "dmo"]}, "windows.nightly.models[1]: unknown model 'dmo'; did you mean 'demo'?"),
+        ({"models": ["old"]}, "windows.nightly.models[0]: 'old' is a recording, which no engine answers"),
+        ({"models": []}, "windows.nightly.models: tuple should have at least 1 item"),
+        (
+            {"timezone": "Europe/Brelin"},
+            "windows.nightly.timezone: timezone 'Europe/Brelin' is unknown; write one",
+        ),
+        ({"cron": "0 25 * * *"}, "windows.nightly.cron: cron '0 25 * * *' can't be read"),
+        ({"cron": "0 0 31 2 *"}, "windows.nightly.cron: cron '0 0 31 2 *' can't be read"),
+        ({"cron": "@daily"}, "windows.nightly.cron: cron '@daily' needs five fields"),
+        ({"duration_minutes": 0}, "windows.nightly.duration_minutes: input should be greater than 0"),
+        ({"mail": [{"to": ["nobody"]}]}, "windows.nightly.mail[0].to[0]: string should match pattern"),
+        (
+            {"mail": [{"to": ["a@b.example"], "suites": ["eco"]}]},
+            "windows.nightly.mail[0].suites[0]: unknown suite 'eco'; did you mean 'echo'?",
+        ),
+    ],
+)
+def test_what_a_window_names_has_to_be_there(folder: Path, change: dict[str, Any], complaint: str) -> None:
+    (folder / "old.jsonl").touch()
+    models = {**CONFIG["models"], "old": {"engine": "replay", "outputs": "old.jsonl"}}
+    text = refusal(folder, teams={"a": {}}, models=models, windows={"nightly": NIGHTLY | change})
+    assert re.match(r"evalwindow\.yaml:\d+: ", text)
+    assert complaint in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name, complaint", [("a b", "'a b' is no name"), ("upkeep", "the name 'upkeep' is kept")])
+def test_a_window_s_name_becomes_a_dag_s_name(folder: Path, name: str, complaint: str) -> None:
+    assert complaint in refusal(folder, teams={"a": {}}, windows={name: NIGHTLY})
+
+
+def test_a_suite_of_a_window_that_nobody_has_written_is_said_with_its_line(folder: Path) -> None:
+    window = NIGHTLY | {"suites": ["echo", "eccho"]}
+    config = read(folder, teams={"a": {}}, windows={"nightly": window})
+    path = folder / "evalwindow.yaml"
+    [line] = [number for number, text in enumerate(path.read_text().splitlines(), 1) if "- eccho" in text]
+    said = f"{path}:{line}: windows.nightly.suites[1]: unknown suite 'eccho'; did you mean 'echo'?"
+    assert unknown_suites(path, config, ["echo", "other"]) == [said]
+    assert unknown_suites(path, config, ["echo", "eccho"]) == []
+
+
+def registered(**registry: Any) -> dict[str, Any]:
+    place = {"tracking_uri": "http://mlflow:5000", "name": "support", "version": "7"}
+    return {"demo": {"engine": "vllm", "pool": "warm", "registry": place | registry}}
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://mlflow.example", "sqlite:////var/mlflow.db", "postgresql+psycopg://u@h/mlflow"]
+)
+def test_a_registry_lies_behind_http_or_in_a_database(folder: Path, uri: str) -> None:
+    model = read(folder, models=registered(tracking_uri=uri)).models["demo"]
+    assert isinstance(model, WarmModel) and model.registry is not None
+    assert (model.registry.tracking_uri, model.registry.alias) == (uri, "production")
+
+
+def test_a_registry_s_file_lies_beside_the_config(folder: Path) -> None:
+    model = read(folder, models=registered(tracking_uri="sqlite:///mlflow.db")).models["demo"]
+    assert isinstance(model, WarmModel) and model.registry is not None
+    assert model.registry.tracking_uri == f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "/var/mlruns", "http://", "sqlite:///", "databricks"])
+def test_another_place_of_a_registry_is_refused(folder: Path, uri: str) -> None:
+    text = refusal(folder, models=registered(tracking_uri=uri))
+    assert f"models.demo.registry.tracking_uri: {uri!r} is no place of an MLflow registry; write http" in text
+
+
+def test_a_version_is_a_number(folder: Path) -> None:
+    assert "models.demo.registry.version: " in refusal(folder, models=registered(version="latest"))
+
+
+def test_what_is_kept_for_ever_is_null_and_no_day_is_none(folder: Path) -> None:
+    config = read(folder, retention={"outputs_days": None, "cache_days": 3})
+    assert (config.retention.outputs_days, config.retention.cache_days, config.retention.reports_days) == (None, 3, 30)
+    assert "retention.cache_days: input should be greater than 0" in refusal(folder, retention={"cache_days": 0})
+    assert "did you mean 'outputs_days'?" in refusal(folder, retention={"output_days": 3})
 
 
 def test_all_complaints_come_at_once(folder: Path) -> None:

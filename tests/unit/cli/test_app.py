@@ -96,6 +96,21 @@ def test_suites_are_checked_without_a_config(folder, capsys):
     assert "echo" in capsys.readouterr().out
 
 
+def test_a_window_that_names_a_suite_which_nobody_wrote_is_said_with_its_line(folder, capsys):
+    (folder / "suites").mkdir()
+    write_suite(folder / "suites", rows(3))
+    times = "cron: 0 22 * * *, duration_minutes: 60"
+    (folder / "evalwindow.yaml").write_text(
+        "models: {far: {engine: openai, base_url: https://x.example, model: m}}\nteams: {search: {}}\n"
+        f"windows:\n  nightly: {{{times}, team: search, models: [far], suites: [echo, eccho]}}\n"
+    )
+    assert main(["suites", "check"]) == 2
+    out, err = capsys.readouterr()
+    assert "echo" in out
+    assert err == ("error: evalwindow.yaml:4: windows.nightly.suites[1]: unknown suite 'eccho'; did you mean 'echo'?\n")
+    assert main(["suites", "check", "suites/echo.yaml"]) == 0  # asked about one suite only
+
+
 def test_every_fault_has_its_line_and_the_good_suites_are_still_listed(folder, capsys):
     for name in ("good", "bad"):
         (folder / name).mkdir()
