@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 
 import pytest
 from sqlalchemy import update
@@ -14,6 +15,7 @@ from evalwindow.model import Answer, Candidate, EntryState, Purpose, RunState
 from evalwindow.nights.opening import open_night
 from evalwindow.nights.settling import settle
 from evalwindow.nights.starting import start_entry
+from evalwindow.nights.validation import validate_night
 from evalwindow.nights.watching import watch
 from evalwindow.report.night import gather_night
 from evalwindow.services import build
@@ -57,6 +59,11 @@ class House:
         self._opened.append(services)
         self.services = services
         return services
+
+    def write_rows(self, suite, samples):
+        """Other data under a suite that stays as it is."""
+        path = self.folder / "suites" / f"{suite}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in samples))
 
     async def promoted(self, model="good", suite="echo"):
         wish = Submission(key=f"base {suite}", team="search", suite=suite, candidate=Candidate(model=model))
@@ -277,3 +284,27 @@ async def test_a_change_of_the_verdict_shows(house):
     line = house.view(third.id).lines[0]
     assert line.changed and (line.before, line.word) == ("PASS", "FAIL")
     assert [point.score for point in line.trend] == [1.0, 1.0, 0.5]
+
+
+async def test_an_invalid_dataset_stops_its_suite_alone_and_the_note_names_the_rows(house):
+    house.write_rows("other", [*rows(SAMPLES), {"id": "again", "input": "say 7", "target": "7"}])
+    night = house.open(suites=("echo", "other"))
+    found = validate_night(house.services, night.id)
+    assert (found.valid, found.invalid, found.cached) == (("echo",), ("other",), 0)
+    settled = await house.play(night.id)
+    assert len(settled.inconclusive) == 1
+    stopped = next(line for line in house.view(night.id).lines if line.entry.suite == "other")
+    assert stopped.word == "INVALID DATASET" and stopped.run is None
+    assert "line 8 (s7)" in stopped.entry.note or "line 61 (again)" in stopped.entry.note
+
+
+async def test_a_repaired_dataset_is_free_again_and_one_that_was_seen_is_not_read_twice(house):
+    house.write_rows("echo", [*rows(SAMPLES), {"id": "again", "input": "say 7", "target": "7"}])
+    night = house.open()
+    assert validate_night(house.services, night.id).invalid == ("echo",)
+    house.write_rows("echo", rows(SAMPLES))
+    assert validate_night(house.services, night.id).valid == ("echo",)
+    again = validate_night(house.services, night.id)
+    assert again.valid == ("echo",) and again.cached == 1
+    assert (house.folder / again.docs["echo"]).is_file()
+    assert start_entry(house.services, house.entries(night.id)[0].id, owner=OWNER).run is not None
