@@ -65,8 +65,9 @@ def mailbox(text: str) -> Address:
     try:
         found = SMTP.header_factory("From", text)
         (address,) = found.addresses
+        address.domain.encode("idna")
         usable = address.username and address.domain and not found.defects
-    except ValueError:  # also for none and for several
+    except ValueError:  # also for none and for several, and for a domain with an empty part
         usable = False
     if not usable:
         raise ValueError("it is no sender; write evals@example.com or Evals <evals@example.com>")

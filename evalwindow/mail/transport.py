@@ -30,6 +30,8 @@ def send(message: EmailMessage, address: str, *, server: SmtpUrl, sender: str, t
     try:
         with _connected(server, timeout_s) as client, _cut(client, until):
             _prepare(client, server)
+            if time.monotonic() >= until:  # a handshake can't be cut
+                raise TimeoutError
             client.send_message(message, from_addr=sender, to_addrs=[address])
     except smtplib.SMTPRecipientsRefused as error:
         raise _refusal(f"{where} doesn't take mail for {address}", *error.recipients[address]) from error

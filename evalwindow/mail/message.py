@@ -1,0 +1,83 @@
+"""The mail as it is handed in: text, and HTML with its pictures, under headers that programs understand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from evalwindow.errors import BadInput
+from evalwindow.mail.content import Content, content_of
+from evalwindow.mail.html import html
+from evalwindow.mail.plot import draw
+from evalwindow.mail.text import text
+from evalwindow.report.night import NightLine, NightView
+
+MOST_PICTURES = 6
+ENCODING = "quoted-printable"  # passes through every server, and is read in the raw
+
+
+def compose(
+    view: NightView, lines: Sequence[NightLine], *, address: str, sender: Address, now: dt.datetime | None = None
+) -> EmailMessage:
+    """The mail of a night to one address. Raises BadInput for what is no address.
+
+    The same night and address give the same Message-ID: should a mail go out twice, programs show it once.
+    """
+    content = content_of(view, lines, address=address)
+    domain = sender.domain.encode("idna").decode()
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = content.subject
+    message["From"] = sender
+    message["To"] = _recipient(address)
+    message["Date"] = format_datetime(now or dt.datetime.now(dt.UTC))
+    message["Message-ID"] = message_id(view.night.id, address, domain=domain)
+    message["List-Id"] = f"<{view.night.window}.evalwindow.{domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"  # Exchange answers to Auto-Submitted all the same
+    message["X-Evalwindow-Night"] = view.night.id
+    message["X-Evalwindow-Verdict"] = content.word
+    message.set_content(text(content), cte=ENCODING)
+    _add_html(message, content, _pictures(content), domain=domain)
+    return message
+
+
+def message_id(night_id: str, address: str, *, domain: str) -> str:
+    """The address is in it as a digest: a reply that quotes headers tells nobody who else got the mail."""
+    whom = hashlib.sha256(address.casefold().encode()).hexdigest()[:16]
+    return f"<evalwindow.{night_id}.{whom}@{domain}>"
+
+
+def _recipient(address: str) -> Address:
+    try:
+        return Address(addr_spec=address)
+    except ValueError as error:  # also email's own HeaderParseError and header defects
+        raise BadInput(f"{address!r} is no mail address; write name@example.com") from error
+
+
+def _pictures(content: Content) -> Mapping[int, bytes]:
+    """Number of a section -> PNG of its trend."""
+    drawn = [(index, section.trend) for index, section in enumerate(content.sections) if section.trend is not None]
+    return {index: draw(trend) for index, trend in drawn[:MOST_PICTURES]}
+
+
+def _add_html(message: EmailMessage, content: Content, pictures: Mapping[int, bytes], *, domain: str) -> None:
+    """An alternative of its own: multipart/related with the pictures that the HTML names."""
+    cids = {index: f"trend{index}@{domain}" for index in pictures}
+    page = html(content, cids)
+    message.add_alternative(page, subtype="html", cte=ENCODING)
+    *_, part = message.iter_parts()
+    for index, png in pictures.items():
+        if f"cid:{cids[index]}" not in page:  # a mail that was made to fit shows fewer
+            continue
+        cid, name = f"<{cids[index]}>", _file(content, index)
+        part.add_related(png, "image", "png", cid=cid, disposition="inline", filename=name)
+
+
+def _file(content: Content, index: int) -> str:
+    row = content.sections[index].row
+    return f"trend-{row.suite}-{row.model}.png"
