@@ -11,14 +11,25 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from evalwindow.config import Window
 from evalwindow.errors import ConfigInvalid
 
 EARLIER = dt.timedelta(hours=3)  # cronsim reads a naive clock: start before any hour that is repeated
+
+
+class Hours(Protocol):
+    """What of a window says when it is open."""
+
+    @property
+    def cron(self) -> str: ...
+    @property
+    def duration_minutes(self) -> int: ...
+    @property
+    def timezone(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +43,7 @@ class Occurrence:
         return self.start <= moment < self.end
 
 
-def occurrences(window: Window, after: dt.datetime) -> Iterator[Occurrence]:
+def occurrences(window: Hours, after: dt.datetime) -> Iterator[Occurrence]:
     """All that start after a moment, in their order; none when the cron expression never comes true again."""
     length = dt.timedelta(minutes=window.duration_minutes)
     starts = _starts(window, after)
@@ -40,7 +51,7 @@ def occurrences(window: Window, after: dt.datetime) -> Iterator[Occurrence]:
         yield Occurrence(start=start, end=min(start + length, following))
 
 
-def occurrence_at(window: Window, now: dt.datetime) -> Occurrence | None:
+def occurrence_at(window: Hours, now: dt.datetime) -> Occurrence | None:
     """The one that is open at a moment."""
     length = dt.timedelta(minutes=window.duration_minutes)
     for found in occurrences(window, now - length - EARLIER):
@@ -51,12 +62,12 @@ def occurrence_at(window: Window, now: dt.datetime) -> Occurrence | None:
     return None
 
 
-def next_occurrence(window: Window, now: dt.datetime) -> Occurrence | None:
+def next_occurrence(window: Hours, now: dt.datetime) -> Occurrence | None:
     """The first one that starts after a moment."""
     return next(occurrences(window, now), None)
 
 
-def check_times(window: Window) -> None:
+def check_times(window: Hours) -> None:
     """Raises ConfigInvalid for a cron expression or a time zone that can't be read, with what would be right."""
     try:
         zone = ZoneInfo(window.timezone)
@@ -73,7 +84,7 @@ def check_times(window: Window) -> None:
         ) from error
 
 
-def _starts(window: Window, after: dt.datetime) -> Iterator[dt.datetime]:
+def _starts(window: Hours, after: dt.datetime) -> Iterator[dt.datetime]:
     """Distinct starts after a moment, ascending."""
     latest = after.astimezone(dt.UTC)
     for local in CronSim(window.cron, (after - EARLIER).astimezone(ZoneInfo(window.timezone))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -23,10 +24,16 @@ from evalwindow.orchestrator import API_SERVER
 from evalwindow.processes import Exit, await_ready, read_procfile, stop_all
 from evalwindow.settings import Settings, read_settings
 from evalwindow.store import Store
+from tests.real.conftest import database_url, home, postgres, redis, store  # noqa: F401  for tests without Airflow
 
 ROOT = Path(__file__).parents[2]
 READY_S = 300.0
 DAG_S = 120.0
+
+# Airflow imported by a test itself: it writes its configuration into a home, and knows the plugin.
+_scratch = tempfile.mkdtemp(prefix="evalwindow-airflow-imported-")
+atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+os.environ |= {"AIRFLOW_HOME": _scratch, "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""What the DAGs and the plugin need of Airflow. Nothing of the core imports this package."""
