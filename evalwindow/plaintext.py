@@ -7,6 +7,8 @@ def unkeepable(text: str) -> str | None:
     """What in the text can't be kept, in a phrase; None if all of it can."""
     if "\0" in text:
         return "holds the character NUL, which PostgreSQL can't keep"
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # nothing else in a str can't be encoded
         return "holds half of a surrogate pair, which is not UTF-8"
     return None
