@@ -8,12 +8,12 @@ import logging
 
 from evalwindow import admission
 from evalwindow.admission import Admitted, Submission
+from evalwindow.channels import retry_at, tell
 from evalwindow.comparable import comparable_results
 from evalwindow.errors import BadInput, EngineUnavailable, EvalwindowError, EventIgnored, NotFound, ServiceDown
 from evalwindow.evaluate import Evaluator
 from evalwindow.gate import judge
 from evalwindow.github import events
-from evalwindow.github import publish as github_publish
 from evalwindow.leases import Lease
 from evalwindow.metrics import summarise
 from evalwindow.model import RunState, Source, Tier
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_BRANCH = "main"
 EVENT_ATTEMPTS = 30
-PUBLISH_ATTEMPTS = 12  # with the pauses below: about a day
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 3 * 3600.0
 
 
 def submit(services: Services, submission: Submission) -> RunRow:
@@ -259,24 +257,18 @@ def channels_of(source: Source) -> tuple[str, ...]:
 
 
 async def publish(services: Services, delivery: DeliveryRow) -> None:
-    """Tell one channel about a run; a failure is tried again later with growing pauses, for about a day."""
+    """Tell one channel about a run or a night; a failure is tried again later with growing pauses."""
     store = services.store
     try:
-        external_id = await github_publish.publish(services, delivery)
+        external_id = await tell(services, delivery)
     except (EvalwindowError, OSError) as error:  # OSError: the page's disk is full or not there
-        retry_at = _retry_at(delivery.attempts, at_least_s=getattr(error, "retry_after", None) or 0.0)
-        await asyncio.to_thread(store.delivery_failed, delivery.subject, delivery.channel, str(error), retry_at)
-        log.warning("%s not told to %s (attempt %d): %s", delivery.subject, delivery.channel, delivery.attempts, error)
+        again_at = retry_at(delivery.attempts, error)
+        await asyncio.to_thread(store.delivery_failed, delivery.subject, delivery.channel, str(error), again_at)
+        if again_at is None or str(error) != delivery.error:  # a reason is said once, and when it was the last attempt
+            told = (delivery.subject, delivery.channel, delivery.attempts, error)
+            log.warning("%s not told to %s (attempt %d): %s", *told)
     else:
         await asyncio.to_thread(store.sent, delivery.subject, delivery.channel, external_id)
-
-
-def _retry_at(attempts: int, *, at_least_s: float) -> dt.datetime | None:
-    """When to try again; None after the last attempt."""
-    if attempts >= PUBLISH_ATTEMPTS:
-        return None
-    pause = max(at_least_s, min(FIRST_PAUSE_S * 4 ** (attempts - 1), LONGEST_PAUSE_S))
-    return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=pause)
 
 
 def _seconds_since(moment: dt.datetime) -> float:

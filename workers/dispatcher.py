@@ -168,6 +168,7 @@ async def serve() -> None:
     services = build(settings)
     try:
         services.store.check()
+        _check_mail(services)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, services.stopping.set)
@@ -175,6 +176,13 @@ async def serve() -> None:
         await Dispatcher(services).run()
     finally:
         await services.aclose()
+
+
+def _check_mail(services: Services) -> None:
+    """Say at once what would only be seen in the morning."""
+    telling = sorted(name for name, window in services.config.windows.items() if window.mail)
+    if telling and services.settings.smtp is None:
+        log.warning("%s: mails will wait, for EVALWINDOW_SMTP_URL is not set", ", ".join(telling))
 
 
 def main() -> None:

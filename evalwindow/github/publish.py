@@ -27,12 +27,15 @@ async def publish(services: Services, delivery: DeliveryRow) -> str | None:
     """Id of what now stands there (check, comment or page); raises GitHubUnavailable, GitHubRefused, BadInput."""
     channels = {"check": _check, "comment": _comment, "page": _page}
     if delivery.channel not in channels:
-        raise BadInput(f"channel {delivery.channel!r}: use one of {', '.join(sorted(channels))}")
+        known = ", ".join(sorted(channels))
+        raise BadInput(f"channel {delivery.channel!r}: use {known} for a run, mail:<address> for a night")
+    if delivery.run_id is None:
+        raise BadInput(f"channel {delivery.channel!r} tells of a run; {delivery.subject} is a night")
     return await channels[delivery.channel](services, delivery)
 
 
 async def _check(services: Services, delivery: DeliveryRow) -> str | None:
-    view = await asyncio.to_thread(_view, services, delivery.run_id)
+    view = await asyncio.to_thread(_view, services, delivery.subject)
     source = view.run.source
     if services.github is None or source.repo is None or source.head_sha is None:
         return None
@@ -43,7 +46,7 @@ async def _check(services: Services, delivery: DeliveryRow) -> str | None:
 
 
 async def _comment(services: Services, delivery: DeliveryRow) -> str | None:
-    run = await asyncio.to_thread(services.store.run, delivery.run_id)
+    run = await asyncio.to_thread(services.store.run, delivery.subject)
     repo_name, number = run.source.repo, run.source.pull_request
     if services.github is None or repo_name is None or number is None:
         return None
@@ -57,7 +60,7 @@ async def _comment(services: Services, delivery: DeliveryRow) -> str | None:
 
 
 async def _page(services: Services, delivery: DeliveryRow) -> str:
-    view = await asyncio.to_thread(_view, services, delivery.run_id)
+    view = await asyncio.to_thread(_view, services, delivery.subject)
     path = await asyncio.to_thread(write_report, view, report_folder(services.settings.home))
     return str(path)
 

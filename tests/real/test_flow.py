@@ -304,9 +304,3 @@ def test_channels_follow_from_the_source():
     assert flow.channels_of(Source()) == ("page",)
     assert flow.channels_of(Source(repo="a/b", head_sha="c")) == ("page", "check")
     assert flow.channels_of(Source(repo="a/b", head_sha="c", pull_request=1)) == ("page", "check", "comment")
-
-
-def test_pauses_between_attempts_to_publish_grow_and_end():
-    pauses = [flow._retry_at(attempt, at_least_s=0) for attempt in range(1, flow.PUBLISH_ATTEMPTS)]
-    assert pauses == sorted(pauses)
-    assert flow._retry_at(flow.PUBLISH_ATTEMPTS, at_least_s=0) is None
