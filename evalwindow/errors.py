@@ -16,6 +16,7 @@ EvalwindowError
 ├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
 │   ├── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
 │   └── MailUnavailable      the mail server is away, busy or refuses our login, or none is set: try again
+├── CheckCrashed             a check of a dataset failed by itself: nothing is known about the data
 ├── GitHubRefused            GitHub says that this request can never work
 ├── MailRefused              the mail server says that it never takes this mail
 ├── EventIgnored             a webhook event that asks for nothing; the message is kept with it
@@ -100,6 +101,10 @@ class Conflict(EvalwindowError):
 
 class ServiceDown(EvalwindowError):
     """{service} at {host} can't be reached ({reason}); {advice}"""
+
+
+class CheckCrashed(EvalwindowError):
+    """The check {check!r} failed by itself: {reason}"""
 
 
 class GitHubUnavailable(ServiceDown):

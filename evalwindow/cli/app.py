@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from evalwindow.cli import baseline, compare, operate, runs, score, submit, suites, token
+from evalwindow.cli import baseline, compare, datasets, operate, runs, score, submit, suites, token
 from evalwindow.errors import EvalwindowError
 
 USAGE = 2  # also the exit code of an inconclusive verdict: both mean that nothing was decided
@@ -29,6 +29,7 @@ for module in (submit, runs, compare, score, operate):
     module.register(app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(suites.app, name="suites")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(token.app, name="token")
 
 
