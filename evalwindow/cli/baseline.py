@@ -29,7 +29,7 @@ def promote(
     by: Annotated[str | None, typer.Option(help="Who promotes; default: your user name here.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Make a concluded run the production baseline of its suite and branch."""
+    """Make a concluded run the production baseline of its suite and branch; a registry's alias follows."""
     wish = {
         "run": run,
         "reason": reason,

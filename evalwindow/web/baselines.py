@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from evalwindow.flow import DEFAULT_BRANCH
+from evalwindow.nights import promotion
 from evalwindow.report.gather import run_url
 from evalwindow.services import Services
 from evalwindow.store.rows import BaselineRow
@@ -39,11 +39,13 @@ def baselines(team: Team, services: WithServices, retired: bool = False) -> Base
 
 @router.post("", status_code=201, response_model=BaselineDocument, openapi_extra=_BODY_SCHEMA)
 def promote(wish: Annotated[Promotion, Depends(_promotion)], team: Team, services: WithServices) -> BaselineDocument:
-    """Make one of the team's concluded runs the baseline. Promoting the active one again changes nothing."""
-    run = own_run(services, wish.run, team)
-    branch = wish.branch or run.source.branch or DEFAULT_BRANCH
+    """Make one of the team's concluded runs the baseline, and move its model's alias in the registry.
+
+    Promoting the active one again only sets the alias.
+    """
+    own_run(services, wish.run, team)
     who = f"{team}/{wish.by}" if wish.by else team
-    row = services.store.promote(run.suite, branch, run.id, who, wish.reason, wish.expected)
+    row = promotion.promote(services, wish.run, who=who, why=wish.reason, expected=wish.expected, branch=wish.branch)
     return _document(row, services)
 
 

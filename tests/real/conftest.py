@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, make_url, text
 from evalwindow.embedded import Server, start_postgres, start_redis
 from evalwindow.store import Store
 from evalwindow.store.tables import metadata
+from tests.real.registries import Registry, copy_of, make_template
 
 _numbers = itertools.count()
 
@@ -76,3 +77,14 @@ def store(database_url: str) -> Iterator[Store]:
     store = Store(database_url)
     yield store
     store.close()
+
+
+@pytest.fixture(scope="session")
+def registry_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_template(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def mlflow(registry_template: Path, tmp_path: Path) -> Registry:
+    """A model registry of this test's own."""
+    return copy_of(registry_template, tmp_path)
