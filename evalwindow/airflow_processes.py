@@ -44,7 +44,10 @@ class Airflow:
             process.start()
 
     def missing(self) -> str | None:
-        """A process that is not ready: none of it has been heard of since it was started."""
+        """A process that is not ready: it does not run, or nobody has heard of it since it was started."""
+        down = [name for name, process in self.processes.items() if process.pid is None]
+        if down:
+            return down[0]
         try:
             health = read_health(self.url)
         except ServiceDown:
