@@ -29,20 +29,22 @@ COMMANDS = {
 
 
 class Api:
-    """An OpenAI-compatible server: "say 7" is answered by "7", once `open` is set."""
+    """An OpenAI-compatible server: "say 7" is answered by "7", once `open` is set. The `first` so many never wait."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
         self.open.set()
+        self.first = 0
         self.asked: list[str] = []
+        self._counting = threading.Lock()
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 prompt = body["messages"][-1]["content"]
-                api.asked.append(prompt)
-                api.open.wait(120)
+                if api._count(prompt) > api.first:
+                    api.open.wait(120)
                 with suppress(BrokenPipeError):  # who asked was killed
                     self._answer(body["model"], re.sub(r"\D", "", prompt))
 
@@ -65,6 +67,11 @@ class Api:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def _count(self, prompt: str) -> int:
+        with self._counting:
+            self.asked.append(prompt)
+            return len(self.asked)
 
     def close(self) -> None:
         self.open.set()

@@ -17,10 +17,12 @@ from evalwindow.model import Answer, Candidate, RunState, ShardState, Source
 from evalwindow.queue import Queue
 from evalwindow.services import build
 from evalwindow.settings import Settings
+from evalwindow.store.rows import NewNight
 from evalwindow.store.tables import run as run_table
 from tests.unit.worlds import rows, write_outputs, write_suite
 
 SAMPLES = 60
+HOUR = dt.timedelta(hours=1)
 
 
 @pytest.fixture
@@ -189,6 +191,26 @@ async def test_an_engine_that_never_comes_ends_in_a_verdict_with_the_reason(serv
     run = services.store.run(run.id)
     assert (shard.state, shard.error) == (ShardState.FAILED, "the engine is gone")
     assert (run.state, run.answer) == (RunState.CONCLUDED, Answer.INCONCLUSIVE)
+
+
+async def test_an_engine_that_goes_with_its_window_is_no_failed_attempt(services):
+    class Leaving(ReplayEngine):
+        async def complete(self, request):
+            services.store.close_night(night.id, "by hand")
+            [lease] = services.leases._held.values()
+            await asyncio.wait_for(lease.closing.wait(), 60)
+            raise EngineUnavailable("the engine is gone")
+
+    now = dt.datetime.now(dt.UTC)
+    new = NewNight(key="one", window="nightly", team="search", branch="main", starts_at=now, ends_at=now + HOUR)
+    night = services.store.open_night(new)
+    services._engines["model good"] = Leaving({}, digest="leaving")
+    services.leases._pause = 0.02
+    run = await asyncio.to_thread(flow.submit, services, wish("good", night_id=night.id))
+    await flow.run_shard(services, services.store.shards(run.id)[0].id)
+    shard = services.store.shards(run.id)[0]
+    assert (shard.state, shard.attempts, shard.error) == (ShardState.PENDING, 0, None)
+    assert services.store.run(run.id).state is RunState.RUNNING
 
 
 async def test_a_cancelled_run_stops_its_work_and_keeps_no_verdict(services):
