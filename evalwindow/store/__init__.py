@@ -20,6 +20,7 @@ from evalwindow.store.schema import Schema
 from evalwindow.store.shards import Shards
 from evalwindow.store.suites import Suites
 from evalwindow.store.tokens import Tokens
+from evalwindow.store.troubles import Troubles
 
 __all__ = ["Store"]
 
@@ -43,6 +44,7 @@ class Store(
     Reports,
     Overview,
     Retention,
+    Troubles,
 ):
     """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
 

@@ -74,7 +74,7 @@ class Deliveries(Database):
         )
         with self._transaction() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else _delivery(row)
+        return None if row is None else read_delivery(row)
 
     def sent(self, subject: str, channel: str, external_id: str | None) -> None:
         """What tells of a run or a night arrived; what it became over there is kept, to be edited in place."""
@@ -91,7 +91,7 @@ class Deliveries(Database):
         of_it = or_(delivery.c.run_id == subject, delivery.c.night_id == subject)
         statement = select(delivery).where(of_it).order_by(delivery.c.channel)
         with self._transaction() as connection:
-            return [_delivery(row) for row in connection.execute(statement)]
+            return [read_delivery(row) for row in connection.execute(statement)]
 
     def _close_attempt(self, subject: str, channel: str, always: dict[str, Any], *, otherwise: dict[str, Any]) -> None:
         """Close an attempt: with `otherwise`, or back into the queue where news came meanwhile."""
@@ -107,6 +107,6 @@ def _due() -> ColumnElement[bool]:
     return or_(waiting, and_(delivery.c.state == "sending", delivery.c.lease_until < now))
 
 
-def _delivery(row: Row[Any]) -> DeliveryRow:
+def read_delivery(row: Row[Any]) -> DeliveryRow:
     fields = dict(row._mapping)
     return DeliveryRow(**{name: fields[name] for name in DeliveryRow.__dataclass_fields__})

@@ -29,7 +29,7 @@ class Nights(Database):
         values = {name: getattr(new, name) for name in NewNight.__dataclass_fields__} | {"id": new_id()}
         with self._transaction() as connection:
             connection.execute(insert(night).values(values).on_conflict_do_nothing(index_elements=[night.c.key]))
-            return _night(connection.execute(select(night).where(night.c.key == new.key)).one())
+            return read_night(connection.execute(select(night).where(night.c.key == new.key)).one())
 
     def night(self, night_id: str) -> NightRow:
         """One night; raises NotFound."""
@@ -37,7 +37,7 @@ class Nights(Database):
             row = connection.execute(select(night).where(night.c.id == night_id)).one_or_none()
         if row is None:
             raise NotFound(kind="night", name=night_id)
-        return _night(row)
+        return read_night(row)
 
     def nights(
         self,
@@ -55,7 +55,7 @@ class Nights(Database):
         if before is not None:
             statement = statement.where(night.c.id < before)
         with self._transaction() as connection:
-            return [_night(row) for row in connection.execute(statement)]
+            return [read_night(row) for row in connection.execute(statement)]
 
     def plan(self, night_id: str, entries: Sequence[NewEntry]) -> list[EntryRow]:
         """Write what the night is to run, in that order; entries that are there stay as they are. All of them."""
@@ -138,7 +138,7 @@ class Nights(Database):
             row = found.one_or_none()
             if row is None:
                 raise NotFound(kind="night", name=night_id)
-            end = _night(row).end
+            end = read_night(row).end
             goes_on = and_(run.c.id == run_id, run.c.state.in_(OPEN), literal(end) > func.clock_timestamp())
             values = {"night_id": night_id, "window_end": end, "owner": owner}
             return bool(connection.execute(update(run).where(goes_on).values(values)).rowcount)
@@ -206,7 +206,7 @@ class Nights(Database):
             changed = _void_runs(connection, night_id, void)
             for channel in TOLD:
                 queue_known(connection, changed, channel)
-        return _night(row)
+        return read_night(row)
 
     def tell_night(self, night_id: str, channels: Iterable[str]) -> None:
         """Queue what the night says, once for each channel, however often this is called."""
@@ -276,5 +276,5 @@ def _entry(row: Row[Any]) -> EntryRow:
     return EntryRow(**fields | {"purpose": Purpose(fields["purpose"]), "state": EntryState(fields["state"])})
 
 
-def _night(row: Row[Any]) -> NightRow:
+def read_night(row: Row[Any]) -> NightRow:
     return NightRow(**dict(row._mapping))

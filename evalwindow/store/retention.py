@@ -12,6 +12,7 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
+    and_,
     delete,
     exists,
     func,
@@ -92,8 +93,8 @@ class Retention(Database):
 
     def expired_reports(self, run_ids: Collection[str], age: dt.timedelta) -> set[str]:
         """Those of the runs whose page and JSON are kept no longer: the run ended so long ago, or was trimmed."""
-        over = or_(run.c.concluded_at < _before(age), run.c.trimmed_at.isnot(None))
-        statement = select(run.c.id).where(run.c.id.in_(list(run_ids)), over, ~_needed(age))
+        over = and_(run.c.concluded_at < _before(age), ~_needed(age))
+        statement = select(run.c.id).where(run.c.id.in_(list(run_ids)), or_(over, run.c.trimmed_at.isnot(None)))
         with self._transaction() as connection:
             return set(connection.scalars(statement))
 

@@ -67,7 +67,7 @@ class Runs(Database):
         """A run's shards in the order of its samples."""
         statement = select(shard).where(shard.c.run_id == run_id).order_by(shard.c.seq)
         with self._transaction() as connection:
-            return [_shard(row) for row in connection.execute(statement)]
+            return [read_shard(row) for row in connection.execute(statement)]
 
     def note_engine(self, run_id: str, info: EngineInfo) -> None:
         """Add what answers to the run's provenance; nothing happens when it is there."""
@@ -104,7 +104,7 @@ def _optional(kind: type[Any], document: Any) -> Any:
     return None if document is None else from_document(kind, document)
 
 
-def _shard(row: Row[Any]) -> ShardRow:
+def read_shard(row: Row[Any]) -> ShardRow:
     fields = row._mapping
     changed: dict[str, Any] = {
         "sample_ids": tuple(fields["sample_ids"]),

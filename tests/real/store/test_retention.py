@@ -182,3 +182,5 @@ def test_reports_of_old_and_of_trimmed_runs_are_over_but_not_a_baselines(world):
     ids = [old, trimmed, young, active, world.admit("open"), "unknown"]
     assert world.store.expired_reports(ids, AGE) == {old, trimmed}
     assert world.store.expired_reports(ids, dt.timedelta(days=1000)) == {trimmed}
+    world.store.promote("echo", "main", trimmed, "ann", "its outputs are gone all the same")
+    assert world.store.expired_reports(ids, AGE) == {old, trimmed}
