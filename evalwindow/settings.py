@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from evalwindow.errors import ConfigInvalid
-from evalwindow.smtp_url import SmtpUrl, mailbox, parse_smtp_url
+from evalwindow.mailbox import mailbox
+from evalwindow.smtp_url import SmtpUrl, parse_smtp_url
 
 PREFIX = "EVALWINDOW_"
 CLIENTS_OWN = ("url", "token")  # EVALWINDOW_URL and EVALWINDOW_TOKEN: read by the commands that talk to a server

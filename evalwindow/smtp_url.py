@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.headerregistry import Address
-from email.policy import SMTP
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -58,20 +56,6 @@ def parse_smtp_url(text: str) -> SmtpUrl:
         password=unquote(url.password or ""),
         ca=_file(options.get("ca")),
     )
-
-
-def mailbox(text: str) -> Address:
-    """Name <user@host>, or user@host alone. Raises ValueError with what would be right."""
-    try:
-        found = SMTP.header_factory("From", text)
-        (address,) = found.addresses
-        address.domain.encode("idna")
-        usable = address.username and address.domain and not found.defects
-    except ValueError:  # also for none and for several, and for a domain with an empty part
-        usable = False
-    if not usable:
-        raise ValueError("it is no sender; write evals@example.com or Evals <evals@example.com>")
-    return Address(address.display_name, address.username, address.domain)
 
 
 def _options(query: str) -> Mapping[str, str]:

@@ -39,7 +39,8 @@ class Section:
     notes: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     remarks: tuple[Remark, ...]
-    lost: tuple[Lost, ...]
+    lost: tuple[Lost, ...]  # the worst few
+    lost_in_all: int
     power: str  # what the comparison could have seen, where it decided nothing
     trend: Trend | None
 
@@ -102,13 +103,15 @@ def _summary(lines: Sequence[NightLine]) -> str:
 def _section(view: NightView, line: NightLine) -> Section:
     run_view, sentence = line.view, oneline(_sentence(view, line), SENTENCE_CHARACTERS)
     said = remarks(run_view) if run_view else []
+    lost_in_all, worst = lost(run_view) if run_view and line.word in ("FAIL", "INCONCLUSIVE") else (0, [])
     return Section(
         row=_row(view, line),
         sentence=sentence,
         notes=tuple(oneline(note, NOTE_CHARACTERS) for note in _notes(line)),
         comparisons=tuple(comparisons(run_view)) if run_view else (),
         remarks=tuple(remark for remark in said if not sentence.startswith(remark.text)),
-        lost=tuple(lost(run_view)) if run_view and line.word in ("FAIL", "INCONCLUSIVE") else (),
+        lost=tuple(worst),
+        lost_in_all=lost_in_all,
         power=run_view.verdict.power if run_view and run_view.verdict and line.word == "INCONCLUSIVE" else "",
         trend=_trend(view, line),
     )

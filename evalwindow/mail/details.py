@@ -13,6 +13,7 @@ from evalwindow.report.headline import Tone
 from evalwindow.report.slices import SliceView
 from evalwindow.report.view import Flip, RunView, SampleView
 
+MOST_LOST = 5
 NAME_CHARACTERS, PROMPT_CHARACTERS, ANSWER_CHARACTERS, SENTENCE_CHARACTERS = 64, 240, 160, 400
 TONES = {Answer.PASS: Tone.GOOD, Answer.FAIL: Tone.BAD, Answer.INCONCLUSIVE: Tone.UNSURE}
 
@@ -67,9 +68,10 @@ def remarks(view: RunView) -> list[Remark]:
     return [_remark(check) for check in told]
 
 
-def lost(view: RunView) -> list[Lost]:
-    """Every flip to the worse, the worst first."""
-    return [_lost(sample, view) for sample in view.samples if sample.flip is Flip.DOWN]
+def lost(view: RunView) -> tuple[int, list[Lost]]:
+    """How many flipped to the worse, and the worst MOST_LOST of them."""
+    flipped = [sample for sample in view.samples if sample.flip is Flip.DOWN]
+    return len(flipped), [_lost(sample, view) for sample in flipped[:MOST_LOST]]
 
 
 def _judged(check: Check) -> Comparison:

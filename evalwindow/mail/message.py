@@ -15,6 +15,7 @@ from evalwindow.mail.content import Content, content_of
 from evalwindow.mail.html import html
 from evalwindow.mail.plot import draw
 from evalwindow.mail.text import text
+from evalwindow.mailbox import mailbox
 from evalwindow.report.night import NightLine, NightView
 
 MOST_PICTURES = 6
@@ -54,9 +55,10 @@ def message_id(night_id: str, address: str, *, domain: str) -> str:
 
 def _recipient(address: str) -> Address:
     try:
-        return Address(addr_spec=address)
-    except ValueError as error:  # also email's own HeaderParseError and header defects
-        raise BadInput(f"{address!r} is no mail address; write name@example.com") from error
+        found = mailbox(address)
+    except ValueError as error:
+        raise BadInput(f"{address!r}: {error}") from error
+    return Address(username=found.username, domain=found.domain)
 
 
 def _pictures(content: Content) -> Mapping[int, bytes]:

@@ -11,7 +11,7 @@ from evalwindow.model import Answer, Check
 from evalwindow.report import words
 from evalwindow.report.night import NightLine, NightView
 
-FACT_CHARACTERS = 60
+FACT_CHARACTERS, SLICE_CHARACTERS = 60, 40
 
 _COUNTED = {
     "FAIL": "failed",
@@ -22,7 +22,8 @@ _COUNTED = {
 
 def oneline(text: str, limit: int) -> str:
     """Foreign text in one line of at most `limit` characters; what could hide a part of it is spelled out."""
-    shown = words.visible(" ".join(text.split()))
+    flat = " ".join(text.split())
+    shown = words.visible(flat[: limit + 1])  # an answer may be long, and to spell it out is slow
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -79,7 +80,7 @@ def fact(line: NightLine) -> str:
     if check.delta is None:
         told = oneline(words.without_answer(check.text), FACT_CHARACTERS)
     else:
-        told = f"{check.slice} {words.points(check.delta)} points"
+        told = f"{oneline(check.slice, SLICE_CHARACTERS)} {words.points(check.delta)} points"
     return f"was {check.answer.upper()}, {told}" if line.word == "VOID" else told
 
 

@@ -97,7 +97,7 @@ def _draw_score(axes: Axes, trend: Trend) -> None:
     axes.plot([x for x, _, _ in shown], [y for _, _, y in shown], color=LINE, linewidth=1.2, zorder=2)
     for x, point, y in shown:
         colour, shape = MARKS[None if point.void else point.answer]
-        axes.plot(x, y, shape, color=colour, markersize=5, markeredgewidth=0, zorder=3)
+        axes.plot(x, y, shape, color=colour, markersize=5, markeredgewidth=0, zorder=3, clip_on=False)
     levels, title = [y for _, _, y in shown], "score, %"
     if trend.baseline is not None:
         level, margin = trend.baseline * 100, (trend.margin or 0.0) * 100
@@ -121,7 +121,7 @@ def _draw_small(
     shown = [(x, value) for x, point in enumerate(trend.points) if (value := value_of(point)) is not None]
     last = f": {say(shown[-1][1])}" if shown else ": –"
     axes.plot([x for x, _ in shown], [y for _, y in shown], color=LINE, linewidth=1.0)
-    axes.plot([x for x, _ in shown[-1:]], [y for _, y in shown[-1:]], "o", color=LINE, markersize=3)
+    axes.plot([x for x, _ in shown[-1:]], [y for _, y in shown[-1:]], "o", color=LINE, markersize=3, clip_on=False)
     _style(axes, trend, title + last, [0.0, *(y for _, y in shown)], dates=0)
 
 
@@ -135,7 +135,7 @@ def _style(axes: Axes, trend: Trend, title: str, levels: Sequence[float], *, dat
     axes.tick_params(colors=INK, labelsize=7.5, length=0, pad=3)
     axes.locator_params(axis="y", nbins=4 if dates else 2)
     low, high = min(levels, default=0.0), max(levels, default=1.0)
-    room = (high - low or 1.0) * 0.18
+    room = max((high - low) * 0.18, 0.5 if dates else 0.01)  # noise is not blown up to a mountain range
     axes.set_ylim(low - (room if low else 0.0), high + room)
     count = len(trend.points)
     axes.set_xlim(-0.4, count - 0.4)

@@ -12,9 +12,10 @@ from evalwindow.errors import MailUnavailable
 from evalwindow.mail.message import compose
 from evalwindow.mail.policy import recipients
 from evalwindow.mail.transport import VARIABLE, send
+from evalwindow.mailbox import mailbox
 from evalwindow.report.night import NightLine, NightView, gather_night
 from evalwindow.settings import Settings
-from evalwindow.smtp_url import SmtpUrl, mailbox
+from evalwindow.smtp_url import SmtpUrl
 from evalwindow.store import Store
 from evalwindow.store.rows import DeliveryRow
 

@@ -51,7 +51,7 @@ def _section(section: Section) -> Iterator[list[str]]:
     yield [line for remark in section.remarks for line in _hanging(f"{remark.word}  ", remark.text)]
     yield [*_wrapped(section.power), *(_wrapped(section.trend.alt) if section.trend else [])]
     if section.lost:
-        yield [f"Right in the baseline, wrong now: {words.counted(len(section.lost), 'prompt')}"]
+        yield [f"Right in the baseline, wrong now: {words.counted(section.lost_in_all, 'prompt')}"]
         yield from map(_lost, section.lost[: shown.lost])
     yield [f"Every prompt and answer of this run: {row.url}"] if row.url else []
 

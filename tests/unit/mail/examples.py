@@ -9,9 +9,9 @@ from typing import Any
 
 from evalwindow.config import MailTo, Window
 from evalwindow.mail.message import compose
+from evalwindow.mailbox import mailbox
 from evalwindow.model import Answer, EntryState, Purpose, RunState, SampleResult
 from evalwindow.report.night import NightCost, NightLine, NightView
-from evalwindow.smtp_url import mailbox
 from evalwindow.store.rows import EntryRow, NightRow, RunRow, TrendPoint
 from evalwindow.suites import Suite
 from tests.unit.report.examples import results_of, run_of, suite_of, view_of
