@@ -62,11 +62,14 @@ def running(
     `environ` is laid over os.environ: EVALWINDOW_DATABASE_URL and EVALWINDOW_REDIS_URL in it replace the embedded
     servers. With `orchestrator` Airflow runs too, on a database of its own. A process that ends later is started again
     after a pause and `notify` is called, from another thread.
-    Raises ServiceDown, with the process's last words, when one ends before all are ready, or after `ready_s`.
+    Raises ServiceDown, with the process's last words, when one ends before all are ready, or after `ready_s`;
+    ConfigInvalid when Airflow is wanted and only the other database is named.
     """
     wanted = {**os.environ, **(environ or {})}
     wanted |= {f"{PREFIX}HOME": str(home.resolve()), f"{PREFIX}CONFIG": str(config.resolve())}
     settings, notify = read_settings(wanted), notify or _say_exit
+    if orchestrator:
+        _check_databases(settings)
     with ExitStack() as cleanup:
         database_url, redis_url = _servers(settings, cleanup)
         _migrate(database_url)
@@ -144,7 +147,7 @@ def _airflow(
     return airflow_processes.prepare(
         home=settings.home.resolve(),
         checkout=procfile().parent,
-        database_url=_airflow_database(settings, database_url),
+        database_url=settings.airflow_database_url or beside(database_url, "airflow"),
         port=settings.airflow_port,
         commands=read_procfile(procfile()),
         environ=environ,
@@ -152,16 +155,12 @@ def _airflow(
     )
 
 
-def _airflow_database(settings: Settings, database_url: str) -> str:
-    """The one that the settings name, or one beside ours on the embedded server."""
-    if settings.airflow_database_url:
-        return settings.airflow_database_url
-    if settings.database_url:
+def _check_databases(settings: Settings) -> None:
+    if settings.database_url and not settings.airflow_database_url:
         raise ConfigInvalid(
-            f"{PREFIX}DATABASE_URL names a server of yours, {PREFIX}AIRFLOW_DATABASE_URL no database on it; set it to "
-            "an empty one that Airflow may fill, or start without Airflow"
+            f"{PREFIX}DATABASE_URL names a server of yours, but {PREFIX}AIRFLOW_DATABASE_URL is not set; let it name a "
+            "database that Airflow may fill, or start without Airflow"
         )
-    return beside(database_url, "airflow")
 
 
 def procfile() -> Path:

@@ -20,8 +20,9 @@ import psutil
 import pytest
 import yaml
 
+from evalwindow.airflow_api import AirflowApi
 from evalwindow.config_file import read_config
-from evalwindow.errors import ServiceDown
+from evalwindow.errors import ConfigInvalid, ServiceDown
 from evalwindow.up import running
 from tests.real.engines.tiny import write_model
 
@@ -60,32 +61,35 @@ def written(path: Path, engine: dict[str, object]) -> Path:
 
 
 @contextmanager
-def up(config: Path, home: Path, *, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command in the foreground, once it said that it is ready, and its base URL."""
+def up(config: Path, home: Path, *options: str, port: int) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """The command in the foreground, once it said that it is ready, its base URL, and all that it said."""
     environ = {
         **os.environ,
         "EVALWINDOW_HOME": str(home),
         "EVALWINDOW_CONFIG": str(config),
         "EVALWINDOW_PORT": str(port),
+        "EVALWINDOW_AIRFLOW_PORT": str(port),
     }
-    command = [sys.executable, "-m", "evalwindow.cli", "up"]
+    command = [sys.executable, "-m", "evalwindow.cli", "up", *options]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
-            yield process, _ready_url(process)
+            yield process, *_said(process)
         finally:
             started = tree(process) if process.poll() is None else []
             process.kill()
             until(lambda: not left(started))
 
 
-def _ready_url(process: subprocess.Popen[str]) -> str:
+def _said(process: subprocess.Popen[str]) -> tuple[str, str]:
     assert process.stdout is not None
-    said = []
+    said = ""
     for line in process.stdout:
-        said.append(line)
-        if found := re.search(r"EVALWINDOW_URL=(http://\S+)", line):
-            return found[1]
-    raise AssertionError("".join(said))
+        said += line
+        if "Ctrl-C" in line:
+            break
+    found = re.search(r"EVALWINDOW_URL=(http://\S+)", said)
+    assert found, said
+    return found[1], said
 
 
 def tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -95,8 +99,14 @@ def tree(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def left(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still run."""
-    running = [process for process in processes if process.is_running()]
-    return [process for process in running if process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if lives(process)]
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def command_of(process: psutil.Process) -> str:
@@ -129,7 +139,8 @@ def web_of(process: subprocess.Popen[str]) -> int:
 def test_a_taken_port_a_killed_web_app_and_a_gentle_end(config: Path, home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with up(config, home, port=port) as (process, base_url):
+        with up(config, home, "--no-airflow", port=port) as (process, base_url, said):
+            assert "Airflow" not in said
             assert not base_url.endswith(f":{port}")
             assert ready(base_url)
             web = web_of(process)
@@ -141,15 +152,40 @@ def test_a_taken_port_a_killed_web_app_and_a_gentle_end(config: Path, home: Path
             assert left(started) == []
 
 
+def test_airflow_is_there_its_password_is_said_once_and_a_gentle_end_leaves_nothing(config: Path, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with up(config, home, port=port) as (process, _, said):
+            url, password = re.findall(r"nights: +(http://\S+),|password (\S+);", said)
+            assert not url[0].endswith(f":{port}")
+            assert AirflowApi.login(url[0], user="admin", password=password[1]).dag_ids() is not None
+            assert str(home / "airflow" / "passwords.json") in said
+            started = tree(process)
+            process.terminate()
+            assert process.wait() == 0
+            assert left(started) == []
+
+
 def test_a_kill_of_the_starter_leaves_nothing_behind(config: Path, home: Path) -> None:
-    with up(config, home, port=0) as (process, base_url):
+    with up(config, home, port=0) as (process, base_url, said):
         assert ready(base_url)
+        assert "passwords.json" in said
+        assert not re.search(r"password \S+;", said)
         started = tree(process)
         lines = " ".join(command_of(one) for one in started)
         for part in ("postgres", "redis-server", "evalwindow.web", "workers.dispatcher", "workers.gpu", "api_server"):
             assert part in lines
+        for part in ("airflow api_server", "airflow scheduler", "airflow dag-processor", "airflow triggerer"):
+            assert part in lines
         process.kill()
         until(lambda: not left(started))
+
+
+def test_a_server_of_ones_own_needs_a_database_for_airflow_too(config: Path, home: Path) -> None:
+    environ = {"EVALWINDOW_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/evalwindow"}
+    stack = running(home=home, config=config, environ=environ, orchestrator=True)
+    with pytest.raises(ConfigInvalid, match="EVALWINDOW_AIRFLOW_DATABASE_URL"), stack:
+        pass
 
 
 def test_a_process_that_cannot_start_ends_the_wait_with_its_last_words(tmp_path: Path, home: Path) -> None:
