@@ -26,14 +26,18 @@ class ListedRun:
 
     @property
     def score(self) -> float | None:
-        """The first metric over all samples, 0..1."""
-        summary = self.run.summary
-        return summary.slices[0].metrics[0].value if summary and summary.slices and summary.slices[0].metrics else None
+        return score_of(self.run)
 
     @property
     def total_s(self) -> float | None:
         end = self.run.concluded_at
         return None if end is None else (end - self.run.created_at).total_seconds()
+
+
+def score_of(run: RunRow) -> float | None:
+    """The first metric over all samples, 0..1."""
+    summary = run.summary
+    return summary.slices[0].metrics[0].value if summary and summary.slices and summary.slices[0].metrics else None
 
 
 def runs_page(runs: Sequence[RunRow], *, team: str | None, next_id: str | None) -> str:

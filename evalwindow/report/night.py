@@ -98,6 +98,11 @@ class NightView:
     url: str  # of the run pages' list
 
     @property
+    def timezone(self) -> str:
+        """IANA name of the window's."""
+        return self.window.timezone if self.window else "UTC"
+
+    @property
     def worst(self) -> NightLine | None:
         return self.lines[0] if self.lines else None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from evalwindow.report import words
+from evalwindow.report import chart, words
 from evalwindow.report.outputs import shown
 from evalwindow.report.plot import WIDTH, axis_of
 from evalwindow.report.view import Flip, RunView, SampleView
@@ -18,9 +19,11 @@ from evalwindow.report.view import Flip, RunView, SampleView
 FILTERED_SLICES = 16  # the style sheet holds a rule for each
 
 
-def page(view: RunView, *, index_url: str = "") -> str:
-    """The page of a run; `index_url` links to the list of runs, where there is one."""
-    return render("run.html", view=view, axis=axis_of(view.checks), filters=_filters(view), index_url=index_url)
+def page(view: RunView, *, index: tuple[str, str] | None = None, related: Sequence[tuple[str, str]] = ()) -> str:
+    """The page of a run; `index` (label, URL) leads to where it is listed, `related` to what is worth a look beside."""
+    return render(
+        "run.html", view=view, axis=axis_of(view.checks), filters=_filters(view), index=index, related=related
+    )
 
 
 def render(template: str, **values: Any) -> str:
@@ -28,9 +31,12 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def content_security_policy() -> str:
-    """Nothing but the page's own style sheet; for the header of the pages that are served."""
-    return f"{_page_policy()}; frame-ancestors 'none'"
+def content_security_policy(*, framed: bool = False) -> str:
+    """Nothing but the page's own style sheet; for the header of the pages that are served.
+
+    `framed`: pages of the same origin may show it in a frame.
+    """
+    return f"{_page_policy()}; frame-ancestors " + ("'self'" if framed else "'none'")
 
 
 def _page_policy() -> str:
@@ -104,6 +110,13 @@ def _environment() -> Environment:
         short_answer=_short_answer,
         shown=shown,
         counted=words.counted,
+        clock=words.clock,
+        day=words.day,
+        hours=words.hours,
+        local=words.local,
+        chart_width=chart.WIDTH,
+        chart_height=chart.HEIGHT,
+        chart_left=chart.LEFT,
     )
     return env
 

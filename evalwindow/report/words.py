@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from zoneinfo import ZoneInfo
 
 from evalwindow.model import Check, Score
 
@@ -41,12 +42,56 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
+def short_seconds(value: float) -> str:
+    """For an axis: 0.04 -> '40 ms'; 20 -> '20 s'; 300 -> '5 min'."""
+    if value < 1:
+        return f"{value * 1000:g} ms" if value else "0"
+    return f"{value:g} s" if value < 120 else f"{value / 60:g} min"
+
+
+def short_percent(value: float) -> str:
+    """For an axis: 0.925 -> '92.5 %'; 0.9 -> '90 %'."""
+    return f"{value * 100:.4g} %"
+
+
 def money(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.4f}" if 0 < value < 0.01 else f"{value:.2f}"
 
 
 def moment(value: dt.datetime | None) -> str:
     return NOTHING if value is None else value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def local(value: dt.datetime | None, timezone: str) -> str:
+    """'Mon 2 Mar 2026, 22:00 CET'."""
+    if value is None:
+        return NOTHING
+    return f"{day(value, timezone)}, {clock(value, timezone)}"
+
+
+def clock(value: dt.datetime, timezone: str) -> str:
+    """'22:00 CET'."""
+    return f"{value.astimezone(ZoneInfo(timezone)):%H:%M} {_zone(value, timezone)}"
+
+
+def day(value: dt.datetime, timezone: str) -> str:
+    """'Mon 2 Mar 2026'."""
+    there = value.astimezone(ZoneInfo(timezone))
+    return f"{there:%a} {there.day} {there:%b %Y}"
+
+
+def hours(start: dt.datetime, end: dt.datetime, timezone: str) -> str:
+    """'22:00–06:00 CET', with both zones where the clock changes between them, and with the day where a day is over."""
+    first, last = (_zone(moment, timezone) for moment in (start, end))
+    begin, finish = (moment.astimezone(ZoneInfo(timezone)) for moment in (start, end))
+    until = f"{finish:%H:%M}" if end - start < dt.timedelta(days=1) else f"{day(end, timezone)}, {finish:%H:%M}"
+    return f"{begin:%H:%M}–{until} {last}" if first == last else f"{begin:%H:%M} {first} – {until} {last}"
+
+
+def _zone(value: dt.datetime, timezone: str) -> str:
+    """CET, or the zone's name where it has no letters."""
+    name = value.astimezone(ZoneInfo(timezone)).tzname() or timezone
+    return name if name.isalpha() else timezone
 
 
 def score(value: Score | None) -> str:

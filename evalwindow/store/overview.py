@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from evalwindow.model import Purpose, RunState, Tier
 from evalwindow.store.database import Database
 from evalwindow.store.nights import RUNS, UNFINISHED, gpu_seconds, read_entries
 from evalwindow.store.rows import EntryRow, RunRow
 from evalwindow.store.runs import read_run
-from evalwindow.store.tables import night, night_entry, run, shard
+from evalwindow.store.tables import dataset_report, night, night_entry, run, shard
 
 RECENT = 1000  # runs whose names make the filters
 
@@ -88,6 +89,17 @@ class Overview(Database):
         with self._transaction() as connection:
             pairs = connection.execute(select(latest).distinct()).all()
         return tuple(sorted({pair.suite for pair in pairs})), tuple(sorted({pair.model for pair in pairs}))
+
+    def dataset_documents(self, suites: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Suite -> the latest outcome of its dataset's validation, where there is one."""
+        statement = (
+            select(dataset_report.c.suite, dataset_report.c.document)
+            .where(dataset_report.c.suite.in_(list(suites)))
+            .ext(distinct_on(dataset_report.c.suite))
+            .order_by(dataset_report.c.suite, dataset_report.c.at.desc())
+        )
+        with self._transaction() as connection:
+            return {row.suite: row.document for row in connection.execute(statement)}
 
     def run_before(self, run_id: str) -> str | None:
         """The run with a verdict that an earlier night of the same window had for the same suite, model and purpose."""

@@ -7,16 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evalwindow import __version__
 from evalwindow.services import Services
-from evalwindow.web import adapters, baselines, compare, health, pages, problems, progress, runs, suites, webhooks
+from evalwindow.web import (
+    adapters,
+    baselines,
+    compare,
+    health,
+    nights,
+    pages,
+    problems,
+    progress,
+    runs,
+    suites,
+    webhooks,
+)
 from evalwindow.web.access import LoginNeeded
 from evalwindow.web.body import BodyLimit
-
-SAFE_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+from evalwindow.web.headers import SafeHeaders
 
 
 def create_app(services: Services) -> FastAPI:
@@ -24,13 +33,14 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="evalwindow", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.services = services
     app.state.tasks = set()
+    app.state.site = pages.site
     problems.install(app)
     app.add_exception_handler(LoginNeeded, pages.to_login)
     limits = services.config.limits
     larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
     app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
     app.add_middleware(SafeHeaders)
-    for module in (webhooks, runs, progress, compare, baselines, suites, adapters, pages, health):
+    for module in (webhooks, runs, progress, compare, baselines, suites, adapters, pages, nights, health):
         app.include_router(module.router)
     return app
 
@@ -39,18 +49,3 @@ def create_app(services: Services) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     await asyncio.gather(*app.state.tasks, return_exceptions=True)
-
-
-class SafeHeaders:
-    """ASGI middleware: no guessing of types, no referrer, in every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(SAFE_HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, with_headers)

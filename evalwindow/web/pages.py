@@ -1,4 +1,4 @@
-"""The HTML pages."""
+"""The HTML pages: the list of runs, the login, and what the pages of nights stand on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Annotated
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
-from evalwindow.errors import NotFound
 from evalwindow.report.document import ReportDocument, report_document
 from evalwindow.report.gather import gather
+from evalwindow.report.links import Links
 from evalwindow.report.listing import runs_page
-from evalwindow.report.page import content_security_policy, page, render
+from evalwindow.report.page import render
 from evalwindow.report.view import RunView
 from evalwindow.services import Services
-from evalwindow.web.access import COOKIE, LoginNeeded, Reader, WithServices
+from evalwindow.web.access import COOKIE, LoginNeeded, Reader, WithServices, page_reader, services_of
 from evalwindow.web.runs import own_run
+from evalwindow.web.site import Site, html
 
 PAGE_OF_RUNS = 50
 COOKIE_DAYS = 30
@@ -39,14 +40,6 @@ def runs(reader: Reader, services: WithServices, before: str | None = None) -> R
 @router.get("/runs/{run_id}.json")
 def run_json(run_id: str, reader: Reader, services: WithServices) -> ReportDocument:
     return report_document(_view(services, run_id, reader))
-
-
-@router.get("/runs/{run_id}")
-def run_page(run_id: str, reader: Reader, services: WithServices) -> Response:
-    try:
-        return html(page(_view(services, run_id, reader), index_url="/runs"))
-    except NotFound as error:
-        return html(render("message.html", word="Not found", text=str(error)), 404)
 
 
 @router.get("/login")
@@ -85,9 +78,10 @@ async def to_login(request: Request, error: Exception) -> Response:
     return RedirectResponse("/login", 303)
 
 
-def html(text: str, status: int = 200) -> Response:
-    headers = {"Content-Security-Policy": content_security_policy(), "Cache-Control": "no-store"}
-    return HTMLResponse(text, status, headers)
+def site(request: Request) -> Site:
+    """What the pages of nights and runs stand on here; raises LoginNeeded."""
+    services = services_of(request)
+    return Site(services=services, links=Links(runs="/runs"), team=page_reader(request, services))
 
 
 def _view(services: Services, run_id: str, reader: str | None) -> RunView:

@@ -50,13 +50,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+def status_of(error: Exception) -> int:
+    """HTTP's number for an error of ours."""
+    return next(status for kind, status in STATUSES if isinstance(error, kind))
+
+
 def problem(status: int, error: str, kind: str, headers: dict[str, str] | None = None) -> JSONResponse:
     body = Problem(error=error, kind=kind).model_dump()
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
-    status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    status = status_of(error)
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
     return problem(status, str(error), type(error).__name__, headers)
 

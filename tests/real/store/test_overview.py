@@ -81,6 +81,12 @@ def test_names_for_filters_are_those_of_the_team_s_runs(world):
     assert world.store.run_names(team="red") == (("echo",), ("a", "b"))
 
 
+def test_the_latest_outcome_of_each_suite_s_dataset_is_found(world):
+    for suite, key in (("echo", "1"), ("echo", "2"), ("other", "3")):
+        world.store.put_dataset_report(key=key, suite=suite, digest=key, ok=True, document={"key": key})
+    assert world.store.dataset_documents(["echo", "none"]) == {"echo": {"key": "2"}}
+
+
 def test_the_run_before_is_the_window_s_latest_with_a_verdict_for_the_same_question(world):
     def ran(key, *, window="nightly", model="base", purpose=Purpose.CANDIDATE, **more):
         _, [entry] = _night(world, key, window=window, entries=[_entry(model, purpose=purpose)])
