@@ -137,8 +137,8 @@ class Examiner:
 
     def _measure(self, sample: Sample, messages: Sequence[Message], seen: Examined) -> None:
         if "columns" not in seen.faults:
-            choices = (same_text_key(choice) for choice in sample.choices)
-            seen.asks = "\0".join((same_text_key(messages[-1].content), *choices))
+            choices = sample.choices if self._suite.scores_choices else ()  # else the template shows them, or nothing
+            seen.asks = "\0".join(map(same_text_key, (messages[-1].content, *choices)))
         seen.tokens = tuple(each.counter.count(messages) if each.counter else None for each in self._models)
 
 

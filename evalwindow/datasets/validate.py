@@ -42,7 +42,7 @@ def validate(
     begun = time.perf_counter()
     raw = open_raw(path)
     key = key_of(raw, limits=limits, models=models)
-    seen, faults = _look(raw, limits=limits, models=models, before=before)
+    seen, faults = look(raw, limits=limits, models=models, before=before)
     outcomes = _expect(seen, title=raw.spec.suite, run=raw.digest[:12], folder=home / DOCS / key)
     found = (*_of_suite(raw, faults), *findings(outcomes, seen))
     return DatasetReport(
@@ -62,7 +62,7 @@ def validate(
     )
 
 
-def _look(
+def look(
     raw: RawDataset, *, limits: Limits, models: Sequence[Asked], before: Before | None
 ) -> tuple[Seen, list[Fault]]:
     """Everything about the data but the outcomes, and what is wrong with the YAML."""
