@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from evalwindow.cli import baseline, compare, datasets, operate, runs, score, submit, suites, token
+from evalwindow.cli import baseline, compare, datasets, night, operate, runs, score, submit, suites, token, upkeep
 from evalwindow.errors import EvalwindowError
 
 USAGE = 2  # also the exit code of an inconclusive verdict: both mean that nothing was decided
@@ -25,7 +25,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or an error. Commands for teams talk to EVALWINDOW_URL "
     "(default http://127.0.0.1:8800) with EVALWINDOW_TOKEN; each takes --json.",
 )
-for module in (submit, runs, compare, score, operate):
+for module in (submit, runs, compare, score, night, operate, upkeep):
     module.register(app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(suites.app, name="suites")

@@ -28,6 +28,11 @@ def served_name(digest: str) -> str:
     return f"lora-{digest[:32]}"
 
 
+def lock_path(folder: Path, *, pool: str, name: str) -> Path:
+    """The file that users of an adapter, by its served name, lock shared; its time is that of the last use."""
+    return folder / f".{pool}.{name}.lock"
+
+
 @dataclass
 class _Use:
     """This process's use of one adapter."""
@@ -136,7 +141,7 @@ class Residents:
         )
 
     def _lock_path(self, name: str) -> Path:
-        return self._folder / f".{self._pool}.{name}.lock"
+        return lock_path(self._folder, pool=self._pool, name=name)
 
     def _last_used(self, name: str) -> float:
         path = self._lock_path(name)
