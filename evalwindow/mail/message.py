@@ -48,9 +48,9 @@ def compose(
 
 
 def message_id(night_id: str, address: str, *, domain: str) -> str:
-    """The address is in it as a digest: a reply that quotes headers tells nobody who else got the mail."""
-    whom = hashlib.sha256(address.casefold().encode()).hexdigest()[:16]
-    return f"<evalwindow.{night_id}.{whom}@{domain}>"
+    """Short, so that it stays on one line; the address is in it as a digest, which tells nobody who else got mail."""
+    whom = hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
+    return f"<{night_id}.{whom}@{domain}>"
 
 
 def _recipient(address: str) -> Address:

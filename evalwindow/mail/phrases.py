@@ -29,7 +29,7 @@ def oneline(text: str, limit: int) -> str:
 
 def zone_of(view: NightView) -> dt.tzinfo:
     """The clock of the window; UTC where evalwindow.yaml doesn't know the window any more."""
-    return ZoneInfo(view.window.timezone) if view.window else dt.UTC
+    return ZoneInfo(view.timezone)
 
 
 def moment(value: dt.datetime, zone: dt.tzinfo) -> str:
