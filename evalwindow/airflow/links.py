@@ -24,7 +24,7 @@ class RunPage(BaseOperatorLink):
         return BaseXCom.get_value(ti_key=ti_key, key=PAGE) or ""
 
 
-def dag_run_url(*, dag_id: str, run_id: str) -> str:
-    """Of the page that Airflow has of a DAG's run."""
+def url_of(dag_run: Any) -> str:
+    """Of Airflow's page of a DAG's run."""
     base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
-    return f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+    return f"{base}/dags/{quote(dag_run.dag_id, safe='')}/runs/{quote(dag_run.run_id, safe='')}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from evalwindow.airflow.links import dag_run_url
+from evalwindow.airflow.links import url_of
 from evalwindow.airflow.params import choices, hours, night_key
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def opened(services: Services, window: str, *, dag_run: Any, params: Mapping[str
     key, (start, end) = night_key(dag_run), hours(dag_run, params)
     if end <= dt.datetime.now(dt.UTC) and not services.store.nights(1, key=key):
         raise AirflowSkipException(f"the window closed at {end:%F %R %Z}; trigger a run to start one now")
-    url = dag_run_url(dag_id=dag_run.dag_id, run_id=dag_run.run_id)
-    night = open_night(services, window, key=key, starts_at=start, ends_at=end, url=url, **choices(params))
+    night = open_night(services, window, key=key, starts_at=start, ends_at=end, url=url_of(dag_run), **choices(params))
     log.info("night %s from %s to %s%s", night.id, night.starts_at, night.ends_at, ", dry run" * night.dry_run)
     for entry in services.store.entries(night.id):
         log.info("%s: %s%s", title(entry), entry.state.value, f", {entry.note}" if entry.note else "")

@@ -24,11 +24,16 @@ from evalwindow.orchestrator import API_SERVER
 from evalwindow.processes import Exit, await_ready, read_procfile, stop_all
 from evalwindow.settings import Settings, read_settings
 from evalwindow.store import Store
-from tests.real.conftest import database_url, home, postgres, redis, store  # noqa: F401  for tests without Airflow
+from tests.airflow.scene import open_apis, write_config
+from tests.real import conftest as real
+from tests.real.house import Api
 
 ROOT = Path(__file__).parents[2]
 READY_S = 300.0
 DAG_S = 120.0
+
+# For tests that need no running Airflow.
+home, postgres, redis, database_url, store = real.home, real.postgres, real.redis, real.database_url, real.store
 
 # Airflow imported by a test itself: it writes its configuration into a home, and knows the plugin.
 _scratch = tempfile.mkdtemp(prefix="evalwindow-airflow-imported-")
@@ -62,16 +67,25 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def airflow() -> Iterator[World]:
-    """Airflow with tests/airflow/dags beside the repository's DAGs; no web app, no dispatcher, no GPU unit."""
+def apis() -> Iterator[dict[str, Api]]:
+    """Of each window of scene.py, the API behind its model."""
+    opened = open_apis()
+    yield opened
+    for api in opened.values():
+        api.close()
+
+
+@pytest.fixture(scope="session")
+def airflow(apis: dict[str, Api]) -> Iterator[World]:
+    """Airflow with the windows of scene.py and the DAGs of tests/airflow/dags; no web app, no dispatcher, no GPU."""
     home = Path(tempfile.mkdtemp(prefix="evalwindow-airflow-"))
-    with airflow_running(home) as world:
+    with airflow_running(home, config=write_config(home / "config", apis)) as world:
         yield world
     shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager
-def airflow_running(home: Path) -> Iterator[World]:
+def airflow_running(home: Path, *, config: Path = ROOT / "evalwindow.yaml") -> Iterator[World]:
     exits: list[Exit] = []
     with ExitStack() as cleanup:
         postgres, redis = start_postgres(home, durable=False), start_redis(home)
@@ -83,7 +97,7 @@ def airflow_running(home: Path) -> Iterator[World]:
             "EVALWINDOW_DATABASE_URL": postgres.url,
             "EVALWINDOW_REDIS_URL": redis.url,
             "EVALWINDOW_HOME": str(home),
-            "EVALWINDOW_CONFIG": str(ROOT / "evalwindow.yaml"),
+            "EVALWINDOW_CONFIG": str(config),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": _bundles(),
         }
         store = Store(postgres.url)

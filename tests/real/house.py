@@ -44,7 +44,7 @@ class Api:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 prompt = body["messages"][-1]["content"]
                 if api._count(prompt) > api.first:
-                    api.open.wait(120)
+                    api.open.wait(600)
                 with suppress(BrokenPipeError):  # who asked was killed
                     self._answer(body["model"], re.sub(r"\D", "", prompt))
 
