@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evalwindow.mail.phrases import gpu_time, moment, oneline, share, span, zone_of
 from evalwindow.mail.policy import rules_of
 from evalwindow.report import words
+from evalwindow.report.links import Links
 from evalwindow.report.night import NightLine, NightView
 
 REASON_CHARACTERS = 200
@@ -41,7 +42,8 @@ def facts_of(view: NightView) -> tuple[Fact, ...]:
 
 def links_of(view: NightView) -> tuple[tuple[str, str], ...]:
     """(what, URL); only what a browser opens."""
-    links = (("All runs", view.url), ("The night in Airflow", view.night.url or ""))
+    night = Links(base=view.url.removesuffix("/runs")).night(view.night.id)
+    links = (("This night", night), ("All runs", view.url), ("In Airflow", view.night.url or ""))
     return tuple((what, url) for what, url in links if url.startswith(("https://", "http://")))
 
 

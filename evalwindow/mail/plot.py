@@ -30,7 +30,7 @@ MARKS: dict[Answer | None, tuple[str, str]] = {
     Answer.PASS: ("#2f9e6b", "o"),
     Answer.FAIL: ("#e0554b", "X"),
     Answer.INCONCLUSIVE: ("#c58a1c", "D"),
-    None: (INK, "."),
+    None: (INK, "s"),  # it doesn't count
 }
 
 _drawing = threading.Lock()  # matplotlib's text layout is shared by all threads

@@ -1,5 +1,4 @@
 import datetime as dt
-from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from evalwindow.config import MailTo
@@ -70,6 +69,9 @@ def test_the_reader_is_told_who_asked_for_the_mail_and_what_it_leaves_out():
 
 
 def test_only_what_a_browser_opens_is_a_link():
-    assert [url for _, url in links_of(night_view(url="javascript:alert(1)"))] == ["https://evals.example/runs"]
-    view = night_view()
-    assert len(links_of(replace(view, night=replace(view.night, url=None)))) == 1
+    own = ["https://evals.example/nights/01jnight0000000000000000aa", "https://evals.example/runs"]
+    assert [url for _, url in links_of(night_view(url="javascript:alert(1)"))] == own
+    assert [url for _, url in links_of(night_view(url=None))] == own
+    assert [url for _, url in links_of(night_view(url="https://airflow.example/x"))][2:] == [
+        "https://airflow.example/x"
+    ]
