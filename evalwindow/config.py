@@ -11,7 +11,6 @@ from evalwindow.document import Document
 from evalwindow.model import Tier
 
 API_POOL = "api"  # shards of models that an external API answers; no GPU behind it
-UPKEEP = "upkeep"  # the window of nights that upkeep opens; evalwindow.yaml has none of this name
 REPLAY_POOL = "replay"  # shards of recorded outputs: worked on by the process that submits them, never queued
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from evalwindow.config import (
     API_POOL,
     REPLAY_POOL,
-    UPKEEP,
     ApiModel,
     Config,
     ModelConfig,
@@ -195,8 +194,6 @@ def _teams(config: Config) -> Iterator[Fault]:
 
 
 def _windows(config: Config) -> Iterator[Fault]:
-    if UPKEEP in config.windows:
-        yield Fault(path=("windows", UPKEEP), what=f"the name {UPKEEP!r} is kept for the A/A runs of upkeep")
     for name, window in config.windows.items():
         for key, what in (*_named(window, config), *_mailed(window), *_timed(window)):
             yield Fault(path=("windows", name, *key), what=what)

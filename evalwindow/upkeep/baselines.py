@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 
-from evalwindow.config import UPKEEP, ReplayModel, Window
+from evalwindow.config import ReplayModel
 from evalwindow.model import Purpose, Tier
 from evalwindow.services import Services
 from evalwindow.store.rows import BaselineRow, NewEntry, NewNight, RunRow
+
+WINDOW = "upkeep:"  # begins the names of these nights' windows; a configured one has no colon
 
 
 def open_aa(
@@ -17,24 +19,30 @@ def open_aa(
 ) -> tuple[str, ...]:
     """Open a night for each team and branch whose active baselines no window runs against themselves; their ids.
 
-    They are nights like others, of the window "upkeep", which the config lacks: start their entries, watch the runs,
-    settle them. Calling it again with the same key gives the same nights. Baselines that can't be run again now are
-    left out: recordings, smoke, and those whose suite or model is gone.
+    They are nights like others, of a window of their own that no config can name: start their entries, watch the runs,
+    settle them; what is unfinished goes on in the next one. The same key again gives the same nights.
     """
     chosen: dict[tuple[str, str], list[NewEntry]] = defaultdict(list)
-    for row in services.store.baselines():
-        run = services.store.run(row.run_id)
-        if not _covered(row, services.config.windows.values()) and _can_run(services, run):
-            entry = NewEntry(suite=row.suite, model=run.model, purpose=Purpose.AA, baseline_run=run.id)
-            chosen[run.team, row.branch].append(entry)
+    for row, run in lonely(services):
+        entry = NewEntry(suite=row.suite, model=run.model, purpose=Purpose.AA, baseline_run=run.id)
+        chosen[run.team, row.branch].append(entry)
     return tuple(
         _open(services, entries, team=team, branch=branch, key=key, starts_at=starts_at, ends_at=ends_at, url=url)
         for (team, branch), entries in sorted(chosen.items())
     )
 
 
-def _covered(row: BaselineRow, windows: Iterable[Window]) -> bool:
-    return any(window.aa and window.branch == row.branch and row.suite in window.suites for window in windows)
+def lonely(services: Services) -> Iterator[tuple[BaselineRow, RunRow]]:
+    """Active baselines that no window runs against themselves, with their runs.
+
+    Those that can't be run again now are left out: recordings, smoke, and those whose suite, model or team is gone.
+    """
+    windows = [window for window in services.config.windows.values() if window.aa]
+    covered = {(suite, window.branch) for window in windows for suite in window.suites}
+    for row in services.store.baselines():
+        run = services.store.run(row.run_id)
+        if (row.suite, row.branch) not in covered and _can_run(services, run):
+            yield row, run
 
 
 def _can_run(services: Services, run: RunRow) -> bool:
@@ -58,7 +66,7 @@ def _open(
     night = services.store.open_night(
         NewNight(
             key=f"{key}:{team}:{branch}",
-            window=UPKEEP,
+            window=f"{WINDOW}{team}:{branch}",  # what is resumed is looked for within one
             team=team,
             branch=branch,
             starts_at=starts_at,

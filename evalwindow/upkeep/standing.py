@@ -12,6 +12,7 @@ from evalwindow.nights.promotion import behind
 from evalwindow.report.words import counted, moment
 from evalwindow.services import Services
 from evalwindow.store.rows import EngineRow, RunRow, ShardRow
+from evalwindow.upkeep.baselines import WINDOW, lonely
 from evalwindow.windows import next_occurrence
 
 LEASE_GRACE = dt.timedelta(minutes=5)  # the dispatcher reaps every second
@@ -94,6 +95,9 @@ def _why_never(services: Services, run: RunRow) -> str | None:
     if run.night_id is None:
         return "it belongs to no window, and no worker ends it"
     name = services.store.night(run.night_id).window
+    if name.startswith(WINDOW):
+        kept = {baseline.id for _, baseline in lonely(services)}
+        return None if run.baseline_run in kept else f"upkeep looks after its baseline {run.baseline_run} no more"
     window = services.config.windows.get(name)
     if window is None:
         return f"window {name!r} is not in evalwindow.yaml any more"

@@ -187,9 +187,9 @@ def test_what_a_window_names_has_to_be_there(folder: Path, change: dict[str, Any
     assert len(text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name, complaint", [("a b", "'a b' is no name"), ("upkeep", "the name 'upkeep' is kept")])
-def test_a_window_s_name_becomes_a_dag_s_name(folder: Path, name: str, complaint: str) -> None:
-    assert complaint in refusal(folder, teams={"a": {}}, windows={name: NIGHTLY})
+@pytest.mark.parametrize("name", ["a b", "upkeep:main"])
+def test_a_window_s_name_becomes_a_dag_s_name(folder: Path, name: str) -> None:
+    assert f"{name!r} is no name" in refusal(folder, teams={"a": {}}, windows={name: NIGHTLY})
 
 
 def test_a_suite_of_a_window_that_nobody_has_written_is_said_with_its_line(folder: Path) -> None:
