@@ -10,6 +10,7 @@ from evalwindow.metrics import value_of
 from evalwindow.model import Answer, Check, SampleResult
 from evalwindow.report import words
 from evalwindow.report.headline import Tone
+from evalwindow.report.outputs import shown
 from evalwindow.report.slices import SliceView
 from evalwindow.report.view import Flip, RunView, SampleView
 
@@ -134,4 +135,6 @@ def _answer(results: Sequence[SampleResult], primary: str, *, right: bool) -> st
         return oneline(score.answer, ANSWER_CHARACTERS) or "(empty)"
     if chosen.completion is None:
         return oneline(f"(no answer: {chosen.error})", ANSWER_CHARACTERS)
+    if chosen.removed_after_days is not None:
+        return shown(chosen)
     return oneline(chosen.completion.text, ANSWER_CHARACTERS) or "(empty)"

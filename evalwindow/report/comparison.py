@@ -120,6 +120,8 @@ def _view(compared: Compared, config: Config) -> RunView:
 def _kind(sample: SampleView) -> str:
     if sample.flip is not Flip.NONE:
         return "down" if sample.flip is Flip.DOWN else "up"
+    if any(result.removed_after_days is not None for result in (*sample.results, *sample.baseline)):
+        return "same"  # as far as can be told: one of the texts is kept no longer
     return "same" if _texts(sample.results) == _texts(sample.baseline) else "text"
 
 
@@ -128,7 +130,9 @@ def _texts(results: Sequence[SampleResult]) -> list[str | None]:
 
 
 def _text(result: SampleResult | None) -> str | None:
-    return result.completion.text if result is not None and result.completion is not None else None
+    if result is None or result.completion is None or result.removed_after_days is not None:
+        return None
+    return result.completion.text
 
 
 def _pair(here: SampleResult | None, there: SampleResult | None) -> AnswerPair:

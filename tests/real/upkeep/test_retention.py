@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from evalwindow.comparable import compare as compare_runs
 from evalwindow.config import (
     Retention,
 )
@@ -10,7 +11,9 @@ from evalwindow.engines.flock import FileLock
 from evalwindow.engines.residents import lock_path, served_name
 from evalwindow.gate import judge
 from evalwindow.model import Answer
+from evalwindow.report.comparison import comparison_page, comparison_view
 from evalwindow.report.files import report_folder
+from evalwindow.report.links import Links
 from evalwindow.store.ids import new_id
 from evalwindow.upkeep import files, retain
 from evalwindow.web.compare import compare
@@ -49,6 +52,17 @@ def test_a_trimmed_run_is_compared_as_before_and_its_page_says_what_is_gone(hous
     assert after.count("<pre>59</pre>") == before.count("<pre>59</pre>") - 1  # the target and the baseline's stay
     [figures] = [part for part in before.split("<section") if "Failing prompts" in part]
     assert figures in after
+
+
+def test_two_runs_side_by_side_say_which_outputs_are_gone(house):
+    old, newer = house.run(days=91, wrong=30), house.run(wrong=20)
+    retain(house.services)
+    both = {"run": newer, "other": old, "team": "search", "links": Links()}
+    html = comparison_page(house.store, house.config, **both)
+    assert html.count("(output removed after 91 days)") == SAMPLES
+    assert "empty answer" not in html and "<mark>" not in html
+    view = comparison_view(compare_runs(house.store, run=newer, other=old, team=None), house.config, show="all", page=1)
+    assert view.counts == {"down": 0, "up": 10, "text": 0, "same": 50, "all": 60}
 
 
 def test_a_trimmed_run_can_still_be_promoted_and_judged_against(house):
