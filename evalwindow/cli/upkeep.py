@@ -30,7 +30,7 @@ def upkeep(
 ) -> int:
     """Remove what is kept no longer; say what stands still and which datasets changed. Exit code 1: look at it.
 
-    The DAG "upkeep" does the same once a day on Airflow's host. Files lie on each host by itself: call this with
+    The DAG "upkeep" does the same once a day on Airflow's host. Each host has files of its own: call this with
     --no-look from cron on the others.
     """
     with _services() as services:
