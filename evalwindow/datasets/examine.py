@@ -111,7 +111,7 @@ class Examiner:
         if seen.characters > MAX_OUTPUT:
             seen.blame("length", f"{seen.characters:,} characters")
             return
-        shot = self._shots.get(same_text_key(sample.input))
+        shot = self._shots.get(same_text_key(sample.input)) if self._shots else None
         if shot is not None:
             seen.blame("few_shots", shot)
         messages = self._render(sample, seen)

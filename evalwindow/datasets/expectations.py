@@ -61,7 +61,7 @@ def check(tables: Iterable[Table], *, title: str, run: str, folder: Path) -> dic
     keeps its current project in a global. Raises CheckCrashed where an expectation could not be evaluated.
     """
     gx = load()
-    context = gx.get_context(mode="ephemeral", project_config=_project(folder))
+    context = gx.get_context(mode="ephemeral", project_config=project(folder))
     source = context.data_sources.add_pandas(title)
     outcomes: dict[str, Outcome] = {}
     for table in tables:
@@ -86,7 +86,7 @@ def load() -> Any:
     return great_expectations
 
 
-def _project(folder: Path) -> Any:
+def project(folder: Path) -> Any:
     """Everything in memory but the pages."""
     from great_expectations.data_context.types.base import (
         DataContextConfig,

@@ -111,8 +111,9 @@ def _smoke(suite: Suite) -> Iterator[Fault]:
 
 
 def _leaks(suite: Suite) -> Iterator[Fault]:
-    known = {same_text_key(sample.input): sample.id for sample in suite.samples}
-    for index, shot in enumerate(suite.spec.prompt.few_shots):
+    shots = suite.spec.prompt.few_shots
+    known = {same_text_key(sample.input): sample.id for sample in suite.samples} if shots else {}
+    for index, shot in enumerate(shots):
         leaked = known.get(same_text_key(shot.input))
         if leaked is not None:
             what = f"is sample {leaked!r} of the dataset, whose answer would leak into the prompt"
