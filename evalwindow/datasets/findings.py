@@ -63,11 +63,9 @@ def _of_rows(check: str, text: str, outcome: Outcome, flags: Flags, what: str = 
 
 def _samples(seen: Seen) -> str:
     if seen.samples == 0:
-        return "The dataset is empty; it needs a line for each sample."
+        return "The dataset is empty; it needs a line for each sample"
     limit = limit_of(seen.spec, seen.limits)
-    return (
-        f"{seen.samples:,} samples; a {seen.spec.tier} suite may have {limit:,}: set dataset.limit or leave some out."
-    )
+    return f"{seen.samples:,} samples; a {seen.spec.tier} suite may have {limit:,}: set dataset.limit or leave some out"
 
 
 def _too_long(name: str, outcome: Outcome, seen: Seen) -> Finding:
@@ -97,7 +95,7 @@ def _small(name: str, seen: Seen) -> Finding:
     found = next(each for each in seen.slices if each.name == name)
     has, drop = _counted(found.samples, "sample"), f"{100 * (found.margin or 0):g} points"
     text = (
-        f"Slice {name!r} has {has}; to rule out a drop of {drop} takes {found.needed}, so it can only be inconclusive."
+        f"Slice {name!r} has {has}; to rule out a drop of {drop} takes {found.needed}, so it can only be inconclusive"
     )
     return _finding("slice_size", text, slice_=name)
 
@@ -107,7 +105,7 @@ def _drifted(seen: Seen) -> Finding:
     assert drift is not None
     text = (
         f"Prompts are {_direction(drift, now)} than in the version before ({drift.against[:12]}): the median went from "
-        f"{drift.median_before:,} to {now.median:,} characters (distance {drift.statistic:.2f}, p {drift.p_value:.1g})."
+        f"{drift.median_before:,} to {now.median:,} characters (distance {drift.statistic:.2f}, p {drift.p_value:.1g})"
     )
     return _finding("drift", text)
 

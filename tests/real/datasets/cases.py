@@ -87,7 +87,7 @@ CASES = (
         lines=(12,),
         rows={12: {"input": f"{SECRET} " + "z" * 90}},
         models=(DEMO, TIGHT),
-        says="1 line can't fit tight and tighter: its context of 96 tokens, less 8 for the answer, has room for 88.",
+        says="1 line can't fit tight and tighter: its context of 96 tokens, less 8 for the answer, has room for 88",
         what=" tokens",
     ),
     Case(

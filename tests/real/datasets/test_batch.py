@@ -1,6 +1,7 @@
 """Many datasets, one process; what is known is not done again, what crashes costs itself alone."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -123,7 +124,8 @@ def test_it_ends_with_whoever_wanted_it(folder, tmp_path):
         "from evalwindow.datasets import validate_all; "
         "validate_all({'perfect': []}, folder=Path(sys.argv[1]), limits=Limits(), home=Path(sys.argv[2]))"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(folder), str(tmp_path / "home")]) as starter:
+    command = [sys.executable, "-c", program, str(folder), str(tmp_path / "home")]
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}) as starter:
         child = _the_process(psutil.Process(starter.pid))()
         starter.kill()
     psutil.wait_procs([child], timeout=60)

@@ -41,7 +41,7 @@ def test_findings_have_file_and_line_and_the_pages_are_named(place, capsys):
     assert err == ""
     assert "broken: can't be loaded" in lines
     assert "  error: suites/broken.yaml:2: tier: unknown value 'regresion'; did you mean 'regression'?" in lines
-    assert "  error: 2 lines can't be read: each must be one JSON object of clean UTF-8 text." in lines
+    assert "  error: 2 lines can't be read: each must be one JSON object of clean UTF-8 text" in lines
     assert "    suites/data/bad-json.jsonl:5: a list, not a JSON object" in lines
     assert "  tokens are not counted for api: no tokenizer of it is on this machine" in lines
     (perfect,) = [line for line in lines if line.startswith("perfect: ")]
