@@ -43,7 +43,7 @@ def compose(
     message["X-Evalwindow-Night"] = view.night.id
     message["X-Evalwindow-Verdict"] = content.word
     message.set_content(text(content), cte=ENCODING)
-    _add_html(message, content, _pictures(content), domain=domain)
+    _add_html(message, content, _pictures(content), host=f"{view.night.id}.{domain}")
     return message
 
 
@@ -67,9 +67,9 @@ def _pictures(content: Content) -> Mapping[int, bytes]:
     return {index: draw(trend) for index, trend in drawn[:MOST_PICTURES]}
 
 
-def _add_html(message: EmailMessage, content: Content, pictures: Mapping[int, bytes], *, domain: str) -> None:
+def _add_html(message: EmailMessage, content: Content, pictures: Mapping[int, bytes], *, host: str) -> None:
     """An alternative of its own: multipart/related with the pictures that the HTML names."""
-    cids = {index: f"trend{index}@{domain}" for index in pictures}
+    cids = {index: f"trend{index}@{host}" for index in pictures}
     page = html(content, cids)
     message.add_alternative(page, subtype="html", cte=ENCODING)
     *_, part = message.iter_parts()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from evalwindow.errors import BadInput
+from evalwindow.mail.content import content_of
 from evalwindow.mail.message import MOST_PICTURES, compose, message_id
 from evalwindow.mailbox import mailbox
 from tests.unit.mail.examples import READER, SENDER, entry_of, good, judged, lost_sort, mail_of, night_view
@@ -83,3 +84,19 @@ def test_a_long_night_has_few_pictures():
     message = mail_of(night_view(*lines))
     assert sum(part.get_content_maintype() == "image" for part in message.walk()) == MOST_PICTURES
     assert len(message.as_bytes()) < 1_000_000
+
+
+def test_a_mail_that_was_shortened_carries_no_picture_that_it_does_not_show():
+    note = "\n".join(['"<&' * 3_000] * 20)
+    lines = [replace(FAILED, entry=entry_of(f"suite-{n}", note=note)) for n in range(30)]
+    message = mail_of(night_view(*lines))
+    shown = message.get_body(("html",)).get_content().count('src="cid:')
+    assert 0 < shown < MOST_PICTURES
+    assert sum(part.get_content_maintype() == "image" for part in message.walk()) == shown
+
+
+def test_the_mail_of_an_earlier_night_knows_nothing_of_later_ones():
+    (last,) = FAILED.trend[-1:]
+    later = replace(last, at=last.at + dt.timedelta(days=1), score=1.0)
+    content = content_of(NIGHT, [replace(FAILED, trend=(*FAILED.trend, later))], address=READER)
+    assert content.sections[0].trend.points == FAILED.trend
