@@ -21,6 +21,7 @@ from evalwindow.store.rows import EntryRow, NightRow
 
 T = TypeVar("T")
 NIGHT, PROMOTION = "nightly_regression", "promote_baseline"
+APPROVE = "decide.approve"  # a task for each run that passed
 OWNER = "release@acme.example"
 WINDOW_MINUTES = 15
 LONGEST_S = 420.0
@@ -115,8 +116,8 @@ def _approve(api: AirflowApi, stage: Stage) -> None:
     """What passed may become the baseline: the suite's policy asks a person, who says yes."""
     waiting = _until(lambda: next(iter(api.dag_runs(PROMOTION)), None), what=f"run of {PROMOTION}")
     run_id = waiting.dag_run_id
-    api.await_task(PROMOTION, run_id, "approve", "deferred", "awaiting_input", timeout_s=LONGEST_S)
-    api.answer(PROMOTION, run_id, "approve", options=("Approve",))
+    api.await_task(PROMOTION, run_id, APPROVE, "awaiting_input", timeout_s=LONGEST_S, map_index=0)
+    api.answer(PROMOTION, run_id, APPROVE, options=("Approve",), map_index=0)
     ended = api.wait(PROMOTION, run_id, timeout_s=LONGEST_S)
     store = Store(stage.stack.database_url)
     try:
