@@ -23,6 +23,12 @@ from evalwindow.web.problems import status_of
 log = logging.getLogger(__name__)
 
 _WORDS = {401: "Log in first", 403: "Not allowed", 404: "Not found", 422: "Not possible", 503: "Not available now"}
+_TEXTS = {  # where a framework says no
+    401: "These pages are for who is logged in. Log in, then open this page again.",
+    403: "Your role may not see these pages; an administrator can change that.",
+    404: "There is no such page.",
+    405: "These pages can only be read.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +88,7 @@ def html(text: str, status: int = 200, *, framed: bool = False) -> HTMLResponse:
 def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
     """(status, sentence, headers)."""
     if isinstance(error, HTTPException):
-        return error.status_code, str(error.detail), dict(error.headers or {})
+        return error.status_code, _TEXTS.get(error.status_code, str(error.detail)), dict(error.headers or {})
     if isinstance(error, RequestValidationError):
         found = error.errors()[0]
         return 422, f"{'.'.join(map(str, found['loc'][1:]))}: {found['msg']}", {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,12 +15,15 @@ from pydantic import SecretStr
 
 from demo.github_standin import Standin
 from demo.github_standin import create_app as create_standin
-from evalwindow.config import ApiModel, Config, Limits, Team
+from evalwindow.config import ApiModel, Config, Limits, Pool, Team, Window
 from evalwindow.embedded import Server
 from evalwindow.services import Services, build
 from evalwindow.settings import Settings
+from evalwindow.web.access import COOKIE
 from evalwindow.web.app import create_app
+from tests.airflow.seed import Seed, Seeded
 from tests.real.github.serving import serving
+from tests.real.web.night_world import SAMPLES, STORY
 
 SECRET = "tell nobody"
 
@@ -83,3 +87,50 @@ def bearer(services: Services) -> Callable[[str], dict[str, str]]:
 @pytest.fixture
 def search(bearer: Callable[[str], dict[str, str]]) -> dict[str, str]:
     return bearer("search")
+
+
+@pytest.fixture
+def seed(services: Services) -> Seed:
+    return Seed(services.store, nights=5, samples=SAMPLES, story=STORY)
+
+
+@pytest.fixture
+def seeded(seed: Seed) -> Seeded:
+    return seed.sow()
+
+
+@pytest.fixture
+def configured(services: Services) -> Services:
+    """The services with the window that the seed is of, and its pool."""
+    window = Window(
+        cron="0 22 * * *",
+        duration_minutes=480,
+        timezone="Europe/Berlin",
+        team="search",
+        suites=("demo-regression", "gsm8k"),
+        models=("tiny",),
+    )
+    pools = {"warm": Pool(model="m", cold_start_s=60, gpu_price_per_hour=3.6)}
+    return replace(services, config=services.config.model_copy(update={"windows": {"nightly": window}, "pools": pools}))
+
+
+@pytest_asyncio.fixture
+async def site(configured: Services) -> AsyncIterator[aiohttp.ClientSession]:
+    """A reader on this machine, who sees all."""
+    async with serving(create_app(configured)) as url, aiohttp.ClientSession(url) as session:
+        yield session
+
+
+@pytest_asyncio.fixture
+async def as_team(configured: Services) -> AsyncIterator[Callable[[str | None, str], Awaitable[tuple[int, str]]]]:
+    """get(team, path) -> (status, text) of the app as a proxy publishes it."""
+    settings = configured.settings.model_copy(update={"public_url": "https://evals.example"})
+    app, jar = create_app(replace(configured, settings=settings)), aiohttp.DummyCookieJar()
+    async with serving(app) as url, aiohttp.ClientSession(url, cookie_jar=jar) as session:
+
+        async def get(team: str | None, path: str) -> tuple[int, str]:
+            headers = {"Cookie": f"{COOKIE}={configured.store.add_token(team)}"} if team else {}
+            async with session.get(path, headers=headers, allow_redirects=False) as answer:
+                return answer.status, await answer.text()
+
+        yield get
