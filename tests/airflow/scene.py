@@ -22,11 +22,10 @@ from tests.unit.worlds import rows, write_suite
 ROOT = Path(__file__).parents[2]
 NEVER = "0 0 29 2 *"  # the next one is years away: these nights start when a test says so
 SLOTS = 16  # prompts in flight, all windows together
-HELD = 3  # samples of `held`: fewer than would keep others from working
 SUITES = {
     "judged": {"samples": 60, "policy": {"margin": 0.1, "promotion": "approval"}},
     "trusted": {"samples": 60, "policy": {"margin": 0.1, "promotion": "automatic"}},
-    "held": {"samples": HELD},
+    "held": {"samples": 3},  # of each of three windows: fewer than would keep others from working
     "long": {"samples": 40},
 }
 WINDOWS: dict[str, dict[str, Any]] = {
@@ -35,7 +34,6 @@ WINDOWS: dict[str, dict[str, Any]] = {
     "cleared": {"suites": ["held"], "aa": False},
     "killed": {"suites": ["held"], "aa": False},
     "short": {"suites": ["long"], "aa": False},
-    "dry": {"suites": ["held", "long"], "aa": False},
 }
 MODEL: dict[str, Any] = {"engine": "openai", "model": "parrot", "api_key_env": "PARROT_KEY", "timeout_s": 600}
 WORKERS = {
@@ -96,22 +94,19 @@ class Scene:
     def __init__(self, *, api: AirflowApi, store: Store, apis: Mapping[str, Api]) -> None:
         self.api, self.store, self.apis = api, store, apis
         self.dag_runs: dict[str, str] = {}  # of each window the latest
+        self.dry_run = ""  # of the window "short"
 
     def start(self, window: str, **conf: Any) -> str:
         self.dag_runs[window] = self.api.trigger(f"{window}_regression", conf=conf)
         return self.dag_runs[window]
 
-    def state(self, window: str, task_id: str, map_index: int = -1) -> str | None:
-        tasks = self.api.task_instances(f"{window}_regression", self.dag_runs[window])
-        return next(task.state for task in tasks if (task.task_id, task.map_index) == (task_id, map_index))
-
-    def states(self, window: str) -> dict[str, str | None]:
+    def states(self, window: str, dag_run: str = "") -> dict[str, str | None]:
         """Task -> state; of a mapped one the first."""
-        tasks = self.api.task_instances(f"{window}_regression", self.dag_runs[window])
+        tasks = self.api.task_instances(f"{window}_regression", dag_run or self.dag_runs[window])
         return {task.task_id: task.state for task in tasks if task.map_index < 1}
 
-    def night(self, window: str) -> NightRow:
-        (night,) = self.store.nights(key=f"{window}_regression/{self.dag_runs[window]}")
+    def night(self, window: str, dag_run: str = "") -> NightRow:
+        (night,) = self.store.nights(key=f"{window}_regression/{dag_run or self.dag_runs[window]}")
         return night
 
     def entries(self, window: str) -> list[EntryRow]:

@@ -1,11 +1,8 @@
 """The task of an entry and what waits for it, over real SQL: what happens at each moment at which something can die."""
 
 import asyncio
-import datetime as dt
-import uuid
 
 import pytest
-import yaml
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.serialization.serialized_objects import BaseSerialization
 from airflow.triggers.base import TriggerEvent
@@ -13,76 +10,16 @@ from airflow.triggers.base import TriggerEvent
 from evalwindow.airflow import listener, trigger
 from evalwindow.airflow.operator import EvalRunOperator
 from evalwindow.airflow.trigger import EvalRunTrigger
-from evalwindow.model import Answer, EntryState, RunState, Summary, Verdict
-from evalwindow.nights.opening import open_night
-from evalwindow.services import build
-from evalwindow.settings import read_settings
-from tests.unit.worlds import rows, write_suite
+from evalwindow.model import EntryState, RunState
+from tests.airflow.small import SAMPLES, Task, small_night
 
-SAMPLES = 10
-WINDOW = {"cron": "0 22 * * *", "duration_minutes": 60, "team": "search", "suites": ["echo"], "models": ["parrot"]}
-COUNTS = ("samples", "results", "unscored", "cache_hits", "prompt_tokens", "cached_tokens", "output_tokens")
 EVENT = {"samples": SAMPLES, "samples_left": SAMPLES}
-
-
-class Task:
-    """What an operator sees of its task instance; `state` is Airflow's."""
-
-    def __init__(self, state="running"):
-        self.id, self.state = uuid.uuid4(), state
-        self.dag_id, self.task_id, self.run_id, self.map_index = "nightly_regression", "evaluate", "manual__1", 0
-        self.xcom = {}
-        self.operator = EvalRunOperator.__name__
-
-    def xcom_push(self, key, value):
-        self.xcom[key] = value
-
-    def get_task_states(self, **_):
-        return {self.run_id: {"evaluate_0": self.state}}
-
-
-class Night:
-    """A night of one entry in an evalwindow that tasks find by their environment."""
-
-    def __init__(self, folder, monkeypatch, *, database_url, redis_url):
-        (folder / "suites").mkdir()
-        write_suite(folder / "suites", rows(SAMPLES))
-        model = {"engine": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "parrot"}
-        config = {"models": {"parrot": model}, "teams": {"search": {}}, "windows": {"nightly": WINDOW}}
-        (folder / "evalwindow.yaml").write_text(yaml.safe_dump(config))
-        environ = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "HOME": folder, "PUBLIC_URL": "http://evals"}
-        for name, value in {**environ, "CONFIG": folder / "evalwindow.yaml"}.items():
-            monkeypatch.setenv(f"EVALWINDOW_{name}", str(value))
-        self.services = build(read_settings())
-        self.store = self.services.store
-
-    def entry(self, key="one", *, minutes=60.0, **fields):
-        """Id of the entry of a night that started just now."""
-        now = dt.datetime.now(dt.UTC)
-        end = now + dt.timedelta(minutes=minutes)
-        night = open_night(self.services, "nightly", key=key, starts_at=now, ends_at=end, **fields)
-        return self.store.entries(night.id)[0].id
-
-    def run(self):
-        """The only one."""
-        (run,) = self.store.runs()
-        return run
-
-    def conclude(self, run_id, answer=Answer.FAIL):
-        counts = dict.fromkeys(COUNTS, 0)
-        summary = Summary(slices=(), gpu_s=0.0, cost=0.0, wall_s=0.0, **counts)
-        verdict = Verdict(answer=answer, title="", checks=())
-        self.store.conclude(run_id, summary, verdict)
 
 
 @pytest.fixture
 def night(tmp_path, monkeypatch, database_url, redis):
-    trigger._store.cache_clear()
-    built = Night(tmp_path, monkeypatch, database_url=database_url, redis_url=redis.url)
-    yield built
-    asyncio.run(built.services.aclose())
-    trigger._store().close()
-    trigger._store.cache_clear()
+    with small_night(tmp_path, monkeypatch, database_url=database_url, redis_url=redis.url) as night:
+        yield night
 
 
 def operator(entry_id):

@@ -1,0 +1,255 @@
+"""Whole nights in a running Airflow, with a real dispatcher, a real consumer and an API that a test can hold.
+
+Several nights go on at once, so that what they wait for overlaps; the tests look at one after another.
+"""
+
+import asyncio
+import datetime as dt
+import signal
+from contextlib import suppress
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import pytest
+
+from evalwindow import flow
+from evalwindow.admission import Submission
+from evalwindow.model import Answer, Candidate, EntryState, Purpose, RunState
+from evalwindow.services import build
+from tests.airflow.conftest import DAG_S, until
+from tests.airflow.scene import SUITES, Scene, working
+
+WAIT_S = 300.0
+PROMPTS = {name: {f"say {n}": 1 for n in range(spec["samples"])} for name, spec in SUITES.items()}
+HELD = ("marked", "cleared", "killed", "short")  # models that answer nothing until a test lets them
+
+
+@pytest.fixture(scope="module")
+def scene(airflow, apis):
+    """Five nights under way: one that is not held, three that wait for their model, one that its window will end."""
+    scene = Scene(api=airflow.api, store=airflow.store, apis=apis)
+    for name in HELD:
+        apis[name].open.clear()
+    with working(airflow.airflow.environ, airflow.settings.home / "log"):
+        promote_baselines(airflow.settings, airflow.store)
+        for window in apis:
+            scene.api.await_dag(f"{window}_regression", timeout_s=DAG_S)
+        scene.start("full")
+        scene.start("short", dry_run=True)
+        for window in ("marked", "cleared", "killed"):
+            scene.start(window)
+        starting_process(airflow, scene, "killed").send_signal(signal.SIGKILL)
+        start_short(scene)
+        yield scene
+        for api in apis.values():
+            api.open.set()
+
+
+def start_short(scene):
+    """It takes all that the others have left of the consumer's slots."""
+    until(lambda: len(concluded(scene, "full")) == 6)
+    for window in ("marked", "cleared", "killed"):
+        evaluating(scene, window)
+    scene.dry_run = scene.dag_runs["short"]
+    assert ended(scene, "short") == "success"
+    scene.start("short", window_minutes=2)
+
+
+def promote_baselines(settings, store):
+    """What the full window's model answers is the baseline of both of its suites."""
+    services = build(settings)
+    for suite in ("judged", "trusted"):
+        wish = Submission(key=f"base {suite}", team="search", suite=suite, candidate=Candidate(model="full"))
+        run = flow.submit(services, wish)
+        until(lambda run=run: store.run(run.id).state.final)
+        store.promote(suite, "main", run.id, "ada", "first")
+    asyncio.run(services.aclose())
+
+
+def concluded(scene, model):
+    return [run for run in scene.runs(model) if run.state is RunState.CONCLUDED]
+
+
+def ended(scene, window):
+    return scene.api.wait(f"{window}_regression", scene.dag_runs[window], timeout_s=WAIT_S).state
+
+
+def evaluating(scene, window):
+    """Wait until the window's model is asked and its task waits without a worker."""
+    dag_run = scene.dag_runs[window]
+    scene.api.await_task(f"{window}_regression", dag_run, "evaluate", "deferred", timeout_s=WAIT_S, map_index=0)
+    until(lambda: scene.apis[window].asked)
+
+
+def test_a_full_night_judges_mails_and_asks_for_promotion(scene):
+    assert ended(scene, "full") == "success"
+    assert set(scene.states("full").values()) == {"success"}
+    night = scene.night("full")
+    entries = scene.entries("full")
+    assert [entry.purpose for entry in entries] == [Purpose.AA, Purpose.AA, Purpose.CANDIDATE, Purpose.CANDIDATE]
+    runs = [scene.store.run(entry.run_id) for entry in entries]
+    assert {run.answer for run in runs} == {Answer.PASS} and night.settled_at is not None and night.void is None
+    assert unquote(night.url) == f"{scene.api.url}/dags/full_regression/runs/{scene.dag_runs['full']}"
+    (mail,) = scene.store.deliveries(night.id)
+    assert mail.channel == "mail:release@example.org"
+
+
+def test_a_task_is_called_after_its_outcome_and_leads_to_its_run(scene):
+    dag_run = scene.dag_runs["full"]
+    tasks = scene.api.task_instances("full_regression", dag_run)
+    assert [task.rendered_map_index for task in tasks if task.task_id == "evaluate"] == [
+        "judged × full A/A: pass",
+        "trusted × full A/A: pass",
+        "judged × full: pass",
+        "trusted × full: pass",
+    ]
+    links = scene.api.call("GET", f"/dags/full_regression/dagRuns/{dag_run}/taskInstances/evaluate/links?map_index=2")
+    run_id = scene.entries("full")[2].run_id
+    assert links["extra_links"]["Run page"].endswith(f"/runs/{run_id}")
+
+
+def test_no_prompt_and_no_answer_goes_through_airflow(scene):
+    dag_run = scene.dag_runs["full"]
+    for task in scene.api.task_instances("full_regression", dag_run):
+        path = f"/dags/full_regression/dagRuns/{dag_run}/taskInstances/{task.task_id}/xcomEntries"
+        for one in scene.api.call("GET", f"{path}?map_index={task.map_index}")["xcom_entries"]:
+            query = f"map_index={task.map_index}&deserialize=true"
+            value = str(scene.api.call("GET", f"{path}/{one['key']}?{query}")["value"])
+            assert "say " not in value and len(value) < 1000
+
+
+def test_what_passed_is_promoted_by_policy_or_by_whoever_approves(scene):
+    until(lambda: scene.api.dag_runs("promote_baseline"))
+    (dag_run,) = scene.api.dag_runs("promote_baseline")
+    arguments = ("promote_baseline", dag_run.dag_run_id, "decide.approve")
+    scene.api.await_task(*arguments, "awaiting_input", timeout_s=WAIT_S, map_index=0)
+    _, _, judged, trusted = scene.entries("full")
+    assert scene.store.baseline("judged", "main").promoted_by == "ada"
+    scene.api.answer(*arguments, options=("Approve",), map_index=0)
+    assert scene.api.wait("promote_baseline", dag_run.dag_run_id, timeout_s=WAIT_S).state == "success"
+    approved, automatic = (scene.store.baseline(suite, "main") for suite in ("judged", "trusted"))
+    assert (approved.run_id, approved.promoted_by) == (judged.run_id, "admin")
+    assert (automatic.run_id, automatic.promoted_by) == (trusted.run_id, "promote_baseline")
+
+
+def test_a_rejected_run_is_not_promoted(scene):
+    before = scene.store.baseline("judged", "main")
+    run_id = scene.entries("full")[0].run_id
+    dag_run = scene.api.trigger("promote_baseline", conf={"run_id": run_id, "reason": "a trial"})
+    arguments = ("promote_baseline", dag_run, "decide.approve")
+    scene.api.await_task(*arguments, "awaiting_input", timeout_s=WAIT_S, map_index=0)
+    scene.api.answer(*arguments, options=("Reject",), map_index=0)
+    assert scene.api.wait("promote_baseline", dag_run, timeout_s=WAIT_S).state == "success"
+    promoted = scene.api.await_task(
+        "promote_baseline", dag_run, "decide.promote_approved", "skipped", timeout_s=WAIT_S, map_index=0
+    )
+    assert promoted.state == "skipped"
+    assert scene.store.baseline("judged", "main") == before
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(scene):
+    night = scene.night("short", scene.dry_run)
+    assert scene.states("short", scene.dry_run) == {
+        "plan": "success",
+        "validate": "success",
+        "evaluate": "skipped",
+        "gate": "skipped",
+        "publish": "skipped",
+        "request_promotion": "skipped",
+    }
+    assert [(entry.state, entry.run_id) for entry in scene.store.entries(night.id)] == [(EntryState.PLANNED, None)]
+    assert scene.store.deliveries(night.id) == []
+
+
+def test_kill_9_of_a_task_that_starts_a_run_leaves_it_to_the_next_try(scene):
+    assert evaluate_of(scene, "killed").try_number == 2
+    assert len(scene.runs("killed")) == 1
+
+
+def starting_process(airflow, scene, window):
+    """The process in which the window's run is being started."""
+    until(lambda: evaluate_of(scene, window))
+    path = f"/dags/{window}_regression/dagRuns/{scene.dag_runs[window]}/taskInstances/evaluate/0"
+    title = f"airflow worker -- {scene.api.call('GET', path)['id']}"
+    while True:
+        for child in airflow.process("scheduler").children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.cmdline()[:1] == [title]:
+                    return child
+
+
+def evaluate_of(scene, window):
+    """The task instance; None before it is known what to evaluate."""
+    tasks = scene.api.task_instances(f"{window}_regression", scene.dag_runs[window])
+    return next((task for task in tasks if (task.task_id, task.map_index) == ("evaluate", 0)), None)
+
+
+def test_a_task_marked_failed_cancels_its_run_and_nothing_more_is_asked(scene):
+    evaluating(scene, "marked")
+    scene.api.set_state("marked_regression", scene.dag_runs["marked"], "evaluate", "failed", map_index=0)
+    until(lambda: scene.run("marked").state is RunState.CANCELLED)
+    assert "marked failed in Airflow" in scene.run("marked").error
+    assert ended(scene, "marked") == "failed"  # it is red, though the night was settled and told
+    assert scene.states("marked") | {"request_promotion": None} == {
+        "plan": "success",
+        "validate": "success",
+        "evaluate": "failed",
+        "gate": "success",
+        "publish": "success",
+        "request_promotion": None,
+    }
+    until(lambda: not connected(scene.apis["marked"]))
+    scene.apis["marked"].open.set()
+    assert list(scene.asked("marked").values()) == [1]  # the others had not been asked yet
+
+
+def connected(api):
+    """Whether somebody waits for an answer."""
+    port = urlsplit(api.url).port
+    return any(
+        each.raddr and each.raddr.port == port and each.status == psutil.CONN_ESTABLISHED
+        for each in psutil.net_connections("tcp")
+    )
+
+
+def test_a_task_that_is_cleared_goes_on_with_its_run(scene):
+    evaluating(scene, "cleared")
+    before = scene.run("cleared")
+    scene.api.clear("cleared_regression", scene.dag_runs["cleared"], "evaluate")
+    until(lambda: scene.run("cleared").owner != before.owner)
+    evaluating(scene, "cleared")
+    assert scene.run("cleared").id == before.id and not scene.run("cleared").state.final
+    scene.apis["cleared"].open.set()
+    assert ended(scene, "cleared") == "success"
+    assert [run.id for run in concluded(scene, "cleared")] == [run.id for run in scene.runs("cleared")] == [before.id]
+    assert scene.asked("cleared") == PROMPTS["held"]
+
+
+def test_a_night_survives_kill_9_of_the_triggerer_and_of_the_scheduler(airflow, scene):
+    for name in ("triggerer", "scheduler"):
+        exits = len(airflow.exits)
+        airflow.kill(name)
+        until(lambda exits=exits: len(airflow.exits) > exits)
+        airflow.await_ready()
+    assert evaluate_of(scene, "killed").state == "deferred" and not scene.run("killed").state.final
+    scene.apis["killed"].open.set()
+    assert ended(scene, "killed") == "success"
+    assert len(scene.runs("killed")) == 1 and scene.run("killed").state is RunState.CONCLUDED
+    assert scene.asked("killed") == PROMPTS["held"]
+
+
+def test_a_night_that_its_window_ends_goes_on_in_the_next_one(scene):
+    until(lambda: dt.datetime.now(dt.UTC) >= scene.night("short").end)
+    scene.apis["short"].open.set()
+    assert ended(scene, "short") == "success"
+    first, asked = scene.run("short"), scene.asked("short")
+    assert not first.state.final and 0 < len(asked) < SUITES["long"]["samples"]
+    result = scene.api.xcom("short_regression", scene.dag_runs["short"], "evaluate", map_index=0)
+    assert result == {"run": first.id, "partial": True, "samples_left": result["samples_left"]}
+    assert result["samples_left"] >= SUITES["long"]["samples"] - len(asked)
+    scene.start("short", window_minutes=30)
+    assert ended(scene, "short") == "success"
+    (entry,) = scene.entries("short")
+    assert (entry.state, entry.run_id) == (EntryState.RESUMED, first.id)
+    assert scene.run("short").state is RunState.CONCLUDED and len(scene.runs("short")) == 1
+    assert scene.asked("short") == PROMPTS["long"]
