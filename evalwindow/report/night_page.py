@@ -13,6 +13,7 @@ from evalwindow.report.listing import score_of
 from evalwindow.report.night import NightLine, NightView, gather_night
 from evalwindow.report.night_words import headline, sentence
 from evalwindow.report.page import render
+from evalwindow.report.words import without_answer
 from evalwindow.store import Store
 
 
@@ -30,6 +31,20 @@ class NightRowView:
     @property
     def score(self) -> float | None:
         return score_of(self.line.run) if self.line.run else None
+
+    @property
+    def sentence(self) -> str:
+        """What the verdict said, also where it does not count: why it does not stands above."""
+        run = self.line.run
+        voided = run is not None and run.void is not None and run.verdict is not None
+        return without_answer(run.verdict.title) if voided and run and run.verdict else self.line.title
+
+    @property
+    def note(self) -> str:
+        """What the entry's note says beyond the sentence: a line for each further finding."""
+        note = self.line.entry.note or ""
+        first, _, rest = note.partition("\n")
+        return rest if first == self.sentence else note
 
     @property
     def baseline(self) -> str | None:

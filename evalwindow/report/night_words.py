@@ -6,7 +6,16 @@ from evalwindow.report import words
 from evalwindow.report.night import NightView
 
 _HEADLINES = {"PASS": "Passed", "FAIL": "Failed", "EMPTY": "Nothing planned"}
-_COUNTED = {"PASS": "passed", "FAIL": "failed"}
+_SAID = {  # of one, of several
+    "PASS": ("passed", "passed"),
+    "FAIL": ("failed", "failed"),
+    "INVALID DATASET": ("has an invalid dataset", "have an invalid dataset"),
+    "NOT STARTED": ("never started", "never started"),
+    "REFUSED": ("was refused", "were refused"),
+    "CANCELLED": ("was cancelled", "were cancelled"),
+    "SUPERSEDED": ("was superseded", "were superseded"),
+    "ERROR": ("ended in an error", "ended in an error"),
+}
 
 
 def headline(view: NightView) -> str:
@@ -35,12 +44,16 @@ def sentence(view: NightView) -> str:
 def _counted(view: NightView) -> str:
     worst = view.lines[0]
     alike = sum(line.word == worst.word for line in view.lines)
-    how = _COUNTED.get(worst.word, worst.word.lower())
     share = f"All {len(view.lines)}" if alike == len(view.lines) > 1 else f"{alike} of {_things(len(view.lines))}"
-    said = f"{share} {how}"
+    said = f"{share} {_said(worst.word, alike)}"
     if worst.word == "PASS" or not worst.title:
         return f"{said}."
     return f"{said}. {worst.entry.suite} × {worst.entry.model}: {worst.title}"
+
+
+def _said(word: str, number: int) -> str:
+    one, several = _SAID.get(word, (f"is {word.lower()}", f"are {word.lower()}"))
+    return one if number == 1 else several
 
 
 def _progress(view: NightView) -> str:
