@@ -1,19 +1,21 @@
-"""Windows that tests start by hand, each with a model of its own whose API a test can hold; and who does the work."""
+"""Windows that tests start by hand, with models whose APIs a test can hold; and who does the work."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evalwindow.airflow_api import AirflowApi
+from evalwindow.airflow_api import AirflowApi, TaskInstance
+from evalwindow.model import RunState
 from evalwindow.store import Store
 from evalwindow.store.rows import EntryRow, NightRow, RunRow
 from tests.real.house import Api
@@ -21,20 +23,21 @@ from tests.unit.worlds import rows, write_suite
 
 ROOT = Path(__file__).parents[2]
 NEVER = "0 0 29 2 *"  # the next one is years away: these nights start when a test says so
+WAIT_S = 300.0
 SLOTS = 16  # prompts in flight, all windows together
 SUITES = {
     "judged": {"samples": 60, "policy": {"margin": 0.1, "promotion": "approval"}},
     "trusted": {"samples": 60, "policy": {"margin": 0.1, "promotion": "automatic"}},
-    "held": {"samples": 3},  # of each of three windows: fewer than would keep others from working
+    "held": {"samples": 3},  # of each of four models: fewer than would keep others from working
     "long": {"samples": 40},
 }
+WAITING = ("marked", "unheard", "cleared", "killed")  # what becomes of each while it waits for its model
 WINDOWS: dict[str, dict[str, Any]] = {
-    "full": {"suites": ["judged", "trusted"], "mail": [{"to": ["release@example.org"]}]},
-    "marked": {"suites": ["held"], "aa": False},
-    "cleared": {"suites": ["held"], "aa": False},
-    "killed": {"suites": ["held"], "aa": False},
-    "short": {"suites": ["long"], "aa": False},
+    "full": {"suites": ["judged", "trusted"], "models": ["full"], "mail": [{"to": ["release@example.org"]}]},
+    "held": {"suites": ["held"], "models": list(WAITING), "aa": False},
+    "short": {"suites": ["long"], "models": ["short"], "aa": False},
 }
+WINDOW_OF = {model: name for name, window in WINDOWS.items() for model in window["models"]}
 MODEL: dict[str, Any] = {"engine": "openai", "model": "parrot", "api_key_env": "PARROT_KEY", "timeout_s": 600}
 WORKERS = {
     "dispatcher": ["-m", "workers.dispatcher"],
@@ -59,7 +62,7 @@ def write_config(folder: Path, apis: Mapping[str, Api]) -> Path:
         "suites": str(suites),
         "models": models,
         "teams": {"search": {}},
-        "windows": {name: {**hours, "models": [name], **window} for name, window in WINDOWS.items()},
+        "windows": {name: {**hours, **window} for name, window in WINDOWS.items()},
         "lanes": {"regression": {"slots": SLOTS, "shard_size": 5, "consumers": SLOTS}},
         "pools": {},
     }
@@ -89,7 +92,7 @@ def working(environ: Mapping[str, str], logs: Path) -> Iterator[None]:
 
 
 class Scene:
-    """What a test does with a window, and what became of it in SQL."""
+    """What a test does with a window, and what became of it in Airflow and in SQL."""
 
     def __init__(self, *, api: AirflowApi, store: Store, apis: Mapping[str, Api]) -> None:
         self.api, self.store, self.apis = api, store, apis
@@ -97,37 +100,71 @@ class Scene:
         self.dry_run = ""  # of the window "short"
 
     def start(self, window: str, **conf: Any) -> str:
-        self.dag_runs[window] = self.api.trigger(f"{window}_regression", conf=conf)
+        self.dag_runs[window] = self.api.trigger(dag_of(window), conf=conf)
         return self.dag_runs[window]
+
+    def ended(self, window: str) -> str:
+        """The state of its DAG run in the end."""
+        return self.api.wait(dag_of(window), self.dag_runs[window], timeout_s=WAIT_S).state
 
     def states(self, window: str, dag_run: str = "") -> dict[str, str | None]:
         """Task -> state; of a mapped one the first."""
-        tasks = self.api.task_instances(f"{window}_regression", dag_run or self.dag_runs[window])
+        tasks = self.api.task_instances(dag_of(window), dag_run or self.dag_runs[window])
         return {task.task_id: task.state for task in tasks if task.map_index < 1}
 
     def night(self, window: str, dag_run: str = "") -> NightRow:
-        (night,) = self.store.nights(key=f"{window}_regression/{dag_run or self.dag_runs[window]}")
+        (night,) = self.store.nights(key=f"{dag_of(window)}/{dag_run or self.dag_runs[window]}")
         return night
 
     def entries(self, window: str) -> list[EntryRow]:
         return self.store.entries(self.night(window).id)
 
-    def run(self, window: str) -> RunRow:
-        """Of the window's only entry."""
-        (entry,) = self.entries(window)
+    def entry(self, model: str) -> EntryRow:
+        """Of the latest night, where the model has only one."""
+        (entry,) = (entry for entry in self.entries(WINDOW_OF[model]) if entry.model == model)
+        return entry
+
+    def run(self, model: str) -> RunRow:
+        """Of that entry."""
+        entry = self.entry(model)
         assert entry.run_id is not None, entry
         return self.store.run(entry.run_id)
 
-    def runs(self, window: str) -> list[RunRow]:
-        """All that ever evaluated the window's model."""
-        return [run for run in self.store.runs(1000) if run.model == window]
+    def runs(self, model: str) -> list[RunRow]:
+        """All that ever evaluated the model."""
+        return [run for run in self.store.runs(1000) if run.model == model]
 
-    def asked(self, window: str) -> Counter[str]:
-        """How often each prompt came to the window's model."""
-        return Counter(self.apis[window].asked)
+    def concluded(self, model: str) -> list[RunRow]:
+        return [run for run in self.runs(model) if run.state is RunState.CONCLUDED]
+
+    def task(self, model: str) -> TaskInstance | None:
+        """The one that evaluates the model; None before it is known what to evaluate."""
+        window = WINDOW_OF[model]
+        place = ("evaluate", WINDOWS[window]["models"].index(model))
+        tasks = self.api.task_instances(dag_of(window), self.dag_runs[window])
+        return next((task for task in tasks if (task.task_id, task.map_index) == place), None)
+
+    def asked(self, model: str) -> Counter[str]:
+        """How often each prompt came to it."""
+        return Counter(self.apis[model].asked)
+
+    def await_asked(self, model: str) -> None:
+        """Return once the model is asked and its task waits without a worker."""
+        until(lambda: (task := self.task(model)) is not None and task.state == "deferred")
+        until(lambda: self.apis[model].asked)
+
+
+def dag_of(window: str) -> str:
+    return f"{window}_regression"
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for it; the test's own time limit ends a wait in vain."""
+    while not true():
+        time.sleep(0.2)
 
 
 def open_apis() -> dict[str, Api]:
-    """One for each window; it has the window's name, as its model has."""
+    """One for each model, by its name."""
     os.environ["PARROT_KEY"] = "no secret"
-    return {name: Api() for name in WINDOWS}
+    return {model: Api() for model in WINDOW_OF}

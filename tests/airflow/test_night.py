@@ -11,48 +11,41 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
+from sqlalchemy import create_engine, text
 
 from evalwindow import flow
 from evalwindow.admission import Submission
+from evalwindow.airflow import listener, trigger
 from evalwindow.model import Answer, Candidate, EntryState, Purpose, RunState
 from evalwindow.services import build
-from tests.airflow.conftest import DAG_S, until
-from tests.airflow.scene import SUITES, Scene, working
+from tests.airflow.conftest import DAG_S
+from tests.airflow.scene import SUITES, WAIT_S, WAITING, WINDOWS, Scene, dag_of, until, working
 
-WAIT_S = 300.0
 PROMPTS = {name: {f"say {n}": 1 for n in range(spec["samples"])} for name, spec in SUITES.items()}
-HELD = ("marked", "cleared", "killed", "short")  # models that answer nothing until a test lets them
 
 
 @pytest.fixture(scope="module")
 def scene(airflow, apis):
-    """Five nights under way: one that is not held, three that wait for their model, one that its window will end."""
+    """Three nights under way: one that nothing disturbs, one whose models wait, one that its window will end."""
     scene = Scene(api=airflow.api, store=airflow.store, apis=apis)
-    for name in HELD:
-        apis[name].open.clear()
+    for model in (*WAITING, "short"):
+        apis[model].open.clear()
     with working(airflow.airflow.environ, airflow.settings.home / "log"):
         promote_baselines(airflow.settings, airflow.store)
-        for window in apis:
-            scene.api.await_dag(f"{window}_regression", timeout_s=DAG_S)
-        scene.start("full")
-        scene.start("short", dry_run=True)
-        for window in ("marked", "cleared", "killed"):
+        for window in WINDOWS:
+            scene.api.await_dag(dag_of(window), timeout_s=DAG_S)
+        for window in ("full", "held"):
             scene.start(window)
+        scene.dry_run = scene.start("short", dry_run=True)
         starting_process(airflow, scene, "killed").send_signal(signal.SIGKILL)
-        start_short(scene)
+        until(lambda: len(scene.concluded("full")) == 6)
+        for model in WAITING:
+            scene.await_asked(model)
+        assert scene.ended("short") == "success"
+        scene.start("short", window_minutes=2)  # it takes all that is left of the consumer's slots
         yield scene
         for api in apis.values():
             api.open.set()
-
-
-def start_short(scene):
-    """It takes all that the others have left of the consumer's slots."""
-    until(lambda: len(concluded(scene, "full")) == 6)
-    for window in ("marked", "cleared", "killed"):
-        evaluating(scene, window)
-    scene.dry_run = scene.dag_runs["short"]
-    assert ended(scene, "short") == "success"
-    scene.start("short", window_minutes=2)
 
 
 def promote_baselines(settings, store):
@@ -66,23 +59,22 @@ def promote_baselines(settings, store):
     asyncio.run(services.aclose())
 
 
-def concluded(scene, model):
-    return [run for run in scene.runs(model) if run.state is RunState.CONCLUDED]
-
-
-def ended(scene, window):
-    return scene.api.wait(f"{window}_regression", scene.dag_runs[window], timeout_s=WAIT_S).state
-
-
-def evaluating(scene, window):
-    """Wait until the window's model is asked and its task waits without a worker."""
-    dag_run = scene.dag_runs[window]
-    scene.api.await_task(f"{window}_regression", dag_run, "evaluate", "deferred", timeout_s=WAIT_S, map_index=0)
-    until(lambda: scene.apis[window].asked)
+def starting_process(airflow, scene, model):
+    """The process in which the model's run is being started."""
+    until(lambda: scene.task(model))
+    path = (
+        f"/dags/held_regression/dagRuns/{scene.dag_runs['held']}/taskInstances/evaluate/{scene.task(model).map_index}"
+    )
+    title = f"airflow worker -- {scene.api.call('GET', path)['id']}"
+    while True:
+        for child in airflow.process("scheduler").children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if child.cmdline()[:1] == [title]:
+                    return child
 
 
 def test_a_full_night_judges_mails_and_asks_for_promotion(scene):
-    assert ended(scene, "full") == "success"
+    assert scene.ended("full") == "success"
     assert set(scene.states("full").values()) == {"success"}
     night = scene.night("full")
     entries = scene.entries("full")
@@ -162,42 +154,15 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(scene):
 
 
 def test_kill_9_of_a_task_that_starts_a_run_leaves_it_to_the_next_try(scene):
-    assert evaluate_of(scene, "killed").try_number == 2
+    assert scene.task("killed").try_number == 2
     assert len(scene.runs("killed")) == 1
 
 
-def starting_process(airflow, scene, window):
-    """The process in which the window's run is being started."""
-    until(lambda: evaluate_of(scene, window))
-    path = f"/dags/{window}_regression/dagRuns/{scene.dag_runs[window]}/taskInstances/evaluate/0"
-    title = f"airflow worker -- {scene.api.call('GET', path)['id']}"
-    while True:
-        for child in airflow.process("scheduler").children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if child.cmdline()[:1] == [title]:
-                    return child
-
-
-def evaluate_of(scene, window):
-    """The task instance; None before it is known what to evaluate."""
-    tasks = scene.api.task_instances(f"{window}_regression", scene.dag_runs[window])
-    return next((task for task in tasks if (task.task_id, task.map_index) == ("evaluate", 0)), None)
-
-
 def test_a_task_marked_failed_cancels_its_run_and_nothing_more_is_asked(scene):
-    evaluating(scene, "marked")
-    scene.api.set_state("marked_regression", scene.dag_runs["marked"], "evaluate", "failed", map_index=0)
+    place = ("held_regression", scene.dag_runs["held"], "evaluate")
+    scene.api.set_state(*place, "failed", map_index=scene.task("marked").map_index)
     until(lambda: scene.run("marked").state is RunState.CANCELLED)
-    assert "marked failed in Airflow" in scene.run("marked").error
-    assert ended(scene, "marked") == "failed"  # it is red, though the night was settled and told
-    assert scene.states("marked") | {"request_promotion": None} == {
-        "plan": "success",
-        "validate": "success",
-        "evaluate": "failed",
-        "gate": "success",
-        "publish": "success",
-        "request_promotion": None,
-    }
+    assert scene.run("marked").error == listener.WHY.format(state="failed")
     until(lambda: not connected(scene.apis["marked"]))
     scene.apis["marked"].open.set()
     assert list(scene.asked("marked").values()) == [1]  # the others had not been asked yet
@@ -212,43 +177,67 @@ def connected(api):
     )
 
 
+def test_a_mark_that_the_listener_did_not_hear_of_is_seen_by_the_trigger(airflow, scene):
+    """As when the API server dies right after it wrote the mark down."""
+    database = create_engine(airflow.airflow.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    mark = "UPDATE task_instance SET state = 'failed' WHERE state = 'deferred' AND run_id = :run AND map_index = :index"
+    place = {"run": scene.dag_runs["held"], "index": scene.task("unheard").map_index}
+    with database.begin() as connection:
+        assert connection.execute(text(mark), place).rowcount == 1
+    database.dispose()
+    until(lambda: scene.run("unheard").state is RunState.CANCELLED)
+    assert scene.run("unheard").error == trigger.WHY
+
+
 def test_a_task_that_is_cleared_goes_on_with_its_run(scene):
-    evaluating(scene, "cleared")
-    before = scene.run("cleared")
-    scene.api.clear("cleared_regression", scene.dag_runs["cleared"], "evaluate")
+    before, index = scene.run("cleared"), scene.task("cleared").map_index
+    scene.api.clear("held_regression", scene.dag_runs["held"], ["evaluate", index])
     until(lambda: scene.run("cleared").owner != before.owner)
-    evaluating(scene, "cleared")
-    assert scene.run("cleared").id == before.id and not scene.run("cleared").state.final
+    scene.await_asked("cleared")
+    assert not scene.run("cleared").state.final
     scene.apis["cleared"].open.set()
-    assert ended(scene, "cleared") == "success"
-    assert [run.id for run in concluded(scene, "cleared")] == [run.id for run in scene.runs("cleared")] == [before.id]
+    until(lambda: scene.task("cleared").state == "success")
+    assert [run.id for run in scene.concluded("cleared")] == [run.id for run in scene.runs("cleared")] == [before.id]
     assert scene.asked("cleared") == PROMPTS["held"]
 
 
-def test_a_night_survives_kill_9_of_the_triggerer_and_of_the_scheduler(airflow, scene):
+def test_kill_9_of_the_triggerer_and_of_the_scheduler_is_survived(airflow, scene):
     for name in ("triggerer", "scheduler"):
         exits = len(airflow.exits)
         airflow.kill(name)
         until(lambda exits=exits: len(airflow.exits) > exits)
         airflow.await_ready()
-    assert evaluate_of(scene, "killed").state == "deferred" and not scene.run("killed").state.final
+    assert scene.task("killed").state == "deferred" and not scene.run("killed").state.final
     scene.apis["killed"].open.set()
-    assert ended(scene, "killed") == "success"
+    until(lambda: scene.task("killed").state == "success")
     assert len(scene.runs("killed")) == 1 and scene.run("killed").state is RunState.CONCLUDED
     assert scene.asked("killed") == PROMPTS["held"]
+
+
+def test_a_night_in_which_something_broke_is_settled_and_told_and_red(scene):
+    assert scene.ended("held") == "failed"
+    assert scene.night("held").settled_at is not None
+    assert scene.states("held") == {
+        "plan": "success",
+        "validate": "success",
+        "evaluate": "failed",
+        "gate": "success",
+        "publish": "success",
+        "request_promotion": "upstream_failed",
+    }
 
 
 def test_a_night_that_its_window_ends_goes_on_in_the_next_one(scene):
     until(lambda: dt.datetime.now(dt.UTC) >= scene.night("short").end)
     scene.apis["short"].open.set()
-    assert ended(scene, "short") == "success"
+    assert scene.ended("short") == "success"
     first, asked = scene.run("short"), scene.asked("short")
     assert not first.state.final and 0 < len(asked) < SUITES["long"]["samples"]
     result = scene.api.xcom("short_regression", scene.dag_runs["short"], "evaluate", map_index=0)
     assert result == {"run": first.id, "partial": True, "samples_left": result["samples_left"]}
     assert result["samples_left"] >= SUITES["long"]["samples"] - len(asked)
     scene.start("short", window_minutes=30)
-    assert ended(scene, "short") == "success"
+    assert scene.ended("short") == "success"
     (entry,) = scene.entries("short")
     assert (entry.state, entry.run_id) == (EntryState.RESUMED, first.id)
     assert scene.run("short").state is RunState.CONCLUDED and len(scene.runs("short")) == 1
