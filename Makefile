@@ -27,8 +27,12 @@ demo: $(STAMP) ## the whole tour: baseline, a good and a bad pull request, a nig
 up: $(STAMP) ## everything in the foreground, URLs printed; Ctrl-C stops it
 	$(BIN)/evalwindow up
 
-test: $(STAMP) ## all tests: unit, real parts, end to end
-	$(BIN)/python -m pytest
+test: $(STAMP) ## all tests: unit, real parts, end to end; those in Airflow, which mostly wait, beside them
+	@mkdir -p var; $(BIN)/python -m pytest tests/airflow >var/test-airflow.log 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null || true' EXIT; \
+	rest=0; $(BIN)/python -m pytest tests/unit tests/real tests/e2e || rest=$$?; \
+	airflow=0; wait $$beside || airflow=$$?; trap - EXIT; \
+	cat var/test-airflow.log; exit $$((rest || airflow))
 
 check: $(STAMP) ## lint, format, types, import rules
 	$(BIN)/ruff check .
