@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from evalwindow.airflow_api import AirflowApi, TaskInstance
+from evalwindow.airflow_api import AirflowApi, DagRun, TaskInstance
 from evalwindow.model import RunState
 from evalwindow.store import Store
 from evalwindow.store.rows import EntryRow, NightRow, RunRow
@@ -98,6 +98,7 @@ class Scene:
         self.api, self.store, self.apis = api, store, apis
         self.dag_runs: dict[str, str] = {}  # of each window the latest
         self.dry_run = ""  # of the window "short"
+        self.upkeep: DagRun | None = None
 
     def start(self, window: str, **conf: Any) -> str:
         self.dag_runs[window] = self.api.trigger(dag_of(window), conf=conf)

@@ -16,10 +16,12 @@ from sqlalchemy import create_engine, text
 from evalwindow import flow
 from evalwindow.admission import Submission
 from evalwindow.airflow import listener, trigger
+from evalwindow.airflow.timetable import WindowTimetable
 from evalwindow.model import Answer, Candidate, EntryState, Purpose, RunState
 from evalwindow.services import build
+from evalwindow.windows import next_occurrence
 from tests.airflow.conftest import DAG_S
-from tests.airflow.scene import SUITES, WAIT_S, WAITING, WINDOWS, Scene, dag_of, until, working
+from tests.airflow.scene import NEVER, SUITES, WAIT_S, WAITING, WINDOWS, Scene, dag_of, until, working
 
 PROMPTS = {name: {f"say {n}": 1 for n in range(spec["samples"])} for name, spec in SUITES.items()}
 
@@ -37,11 +39,13 @@ def scene(airflow, apis):
         for window in ("full", "held"):
             scene.start(window)
         scene.dry_run = scene.start("short", dry_run=True)
+        upkeep = scene.api.trigger("upkeep")
         starting_process(airflow, scene, "killed").send_signal(signal.SIGKILL)
-        until(lambda: len(scene.concluded("full")) == 6)
+        until(lambda: len(scene.concluded("full")) == 7)  # two baselines, a night of four, upkeep's
         for model in WAITING:
             scene.await_asked(model)
         assert scene.ended("short") == "success"
+        scene.upkeep = scene.api.wait("upkeep", upkeep, timeout_s=WAIT_S)
         scene.start("short", window_minutes=2)  # it takes all that is left of the consumer's slots
         yield scene
         for api in apis.values():
@@ -49,13 +53,14 @@ def scene(airflow, apis):
 
 
 def promote_baselines(settings, store):
-    """What the full window's model answers is the baseline of both of its suites."""
+    """What the full window's model answers is the baseline of both its suites, and one of a branch without a window."""
     services = build(settings)
     for suite in ("judged", "trusted"):
         wish = Submission(key=f"base {suite}", team="search", suite=suite, candidate=Candidate(model="full"))
         run = flow.submit(services, wish)
         until(lambda run=run: store.run(run.id).state.final)
         store.promote(suite, "main", run.id, "ada", "first")
+    store.promote("judged", "other", store.runs(suite="judged")[0].id, "ada", "first")
     asyncio.run(services.aclose())
 
 
@@ -137,6 +142,31 @@ def test_a_rejected_run_is_not_promoted(scene):
     )
     assert promoted.state == "skipped"
     assert scene.store.baseline("judged", "main") == before
+
+
+def test_upkeep_looks_after_a_baseline_that_no_window_covers(scene):
+    assert scene.upkeep.state == "success"
+    tasks = scene.api.task_instances("upkeep", scene.upkeep.dag_run_id)
+    assert {task.task_id: task.state for task in tasks} == {
+        "retention": "success",
+        "stale_report": "success",
+        "dataset_drift": "success",
+        "open_aa": "success",
+        "evaluate": "success",
+        "settle_aa": "success",
+    }
+    (evaluated,) = (task.rendered_map_index for task in tasks if task.task_id == "evaluate")
+    assert evaluated == "judged × full A/A: pass"
+
+
+def test_airflow_knows_when_a_window_opens_next(airflow):
+    airflow.api.await_dag("full_regression", timeout_s=DAG_S)
+    dag = airflow.api.call("GET", "/dags/full_regression")
+    window = WindowTimetable(cron=NEVER, duration_minutes=60, timezone="UTC")
+    upcoming = next_occurrence(window, dt.datetime.now(dt.UTC))
+    found = [dag[f"next_dagrun_{name}"] for name in ("run_after", "data_interval_start", "data_interval_end")]
+    assert [dt.datetime.fromisoformat(each) for each in found] == [upcoming.start, upcoming.start, upcoming.end]
+    assert dag["timetable_summary"] == window.summary
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(scene):
