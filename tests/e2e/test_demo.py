@@ -21,9 +21,12 @@ def test_the_tour_ends_with_every_verdict_as_it_should_be_and_leaves_nothing_run
     assert "✔ check success" in said and "✘ check failure" in said
     assert "sort-0001: asked" in said  # a failing prompt
     assert re.search(r"sort: \d+\.\d % -> 0\.0 %, that is −\d+\.\d points \(−\d+\.\d … −\d+\.\d\)", said)
+    assert "A/A: PASS" in said and "nightly_regression in Airflow: success" in said
+    assert "Subject: FAIL demo-regression (demo-lost-sort)" in said  # the mail, as the server received it
+    assert "promote_baseline asked a person, who said yes" in said
     assert "500 of 500 answers were known, 0.0 GPU-seconds" in said
     pages = [ROOT / path for path in re.findall(r"var/demo-\S+/reports/\w+\.html", done.stdout)]
-    assert len(pages) == 7
+    assert len(pages) == 8
     assert all(page.is_file() for page in pages)
     home = pages[0].parents[1]
     assert [process for process in psutil.process_iter(["cmdline"]) if str(home) in " ".join(process.cmdline())] == []
