@@ -234,15 +234,15 @@ def _conclude(services: Services, run_id: str) -> None:
         return
     suite, results = store.suite(run.suite_digest), store.results(run_id)
     summary = summarise(suite, results, wall_s=_seconds_since(run.started_at or run.created_at))
-    reference = run.baseline_run or _promoted(services, run)
+    reference = run.baseline_run or promoted(services, run.suite, run.source.branch or DEFAULT_BRANCH)
     baseline = comparable_results(store, suite, reference) if reference else None
     verdict = judge(suite, results, baseline, baseline_run=reference)
     store.conclude(run_id, summary, verdict, channels_of(run.source))
 
 
-def _promoted(services: Services, run: RunRow) -> str | None:
+def promoted(services: Services, suite: str, branch: str) -> str | None:
     """Id of the run that is the baseline of the suite and branch now."""
-    row = services.store.baseline(run.suite, run.source.branch or DEFAULT_BRANCH)
+    row = services.store.baseline(suite, branch)
     return row.run_id if row else None
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from evalwindow.config import Config, WarmModel, Window
 from evalwindow.engines.adapters import digest_of_folder
 from evalwindow.errors import BadInput, UnknownName
+from evalwindow.flow import promoted
 from evalwindow.model import Candidate, EngineInfo, EntryState, Purpose, RunState, Tier
 from evalwindow.services import Services
 from evalwindow.store.rows import EngineRow, NewEntry, NewNight, NightRow, RunRow
@@ -95,7 +96,7 @@ def _entries(
 ) -> list[NewEntry]:
     """A/A entries come first: what they say decides whether the others count."""
     suites, _ = services.library.sound()
-    against = {suite: baseline or _promoted(services, suite, window.branch) for suite, _ in chosen}
+    against = {suite: baseline or promoted(services, suite, window.branch) for suite, _ in chosen}
     aa = [_aa_entry(services, suite, run_id) for suite, run_id in against.items() if run_id and window.aa]
     candidates = [
         NewEntry(
@@ -107,11 +108,6 @@ def _entries(
         for suite, model in chosen
     ]
     return [*aa, *candidates]
-
-
-def _promoted(services: Services, suite: str, branch: str) -> str | None:
-    row = services.store.baseline(suite, branch)
-    return row.run_id if row else None
 
 
 def _aa_entry(services: Services, suite: str, run_id: str) -> NewEntry:
