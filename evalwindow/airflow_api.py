@@ -112,7 +112,7 @@ class AirflowApi:
         def known() -> bool | None:
             return dag_id in self.dag_ids() or None
 
-        _wait_for(known, timeout_s=timeout_s, otherwise=lambda: f"no DAG {dag_id!r}; {self.import_errors()}")
+        wait_for(known, timeout_s=timeout_s, otherwise=lambda: f"no DAG {dag_id!r}; {self.import_errors()}")
 
     def trigger(self, dag_id: str, *, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run by hand; its id. `conf` fills the DAG's params: BadInput where one doesn't fit its schema."""
@@ -134,7 +134,7 @@ class AirflowApi:
             run = self.dag_run(dag_id, run_id)
             return run if run.final else None
 
-        return _wait_for(ended, timeout_s=timeout_s, otherwise=lambda: f"{run_id}: {self._states(dag_id, run_id)}")
+        return wait_for(ended, timeout_s=timeout_s, otherwise=lambda: f"{run_id}: {self._states(dag_id, run_id)}")
 
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:
         """All of a run, mapped ones by index."""
@@ -152,7 +152,7 @@ class AirflowApi:
             fits = (one for one in tasks if (one.task_id, one.map_index) == (task_id, map_index))
             return next((one for one in fits if one.state in states), None)
 
-        return _wait_for(there, timeout_s=timeout_s, otherwise=lambda: f"{run_id}: {self._states(dag_id, run_id)}")
+        return wait_for(there, timeout_s=timeout_s, otherwise=lambda: f"{run_id}: {self._states(dag_id, run_id)}")
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1) -> None:
         """As the UI's "mark as": `state` is success, failed or skipped."""
@@ -220,7 +220,8 @@ def _task(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
     return f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}/{map_index}"
 
 
-def _wait_for(look: Callable[[], Result | None], *, timeout_s: float, otherwise: Callable[[], str]) -> Result:
+def wait_for(look: Callable[[], Result | None], *, timeout_s: float, otherwise: Callable[[], str]) -> Result:
+    """What `look` gives once it gives something; ServiceDown after `timeout_s`, with what `otherwise` says then."""
     until = time.monotonic() + timeout_s
     while (found := look()) is None:
         if time.monotonic() > until:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from email.message import EmailMessage
 from typing import TypeVar
@@ -12,7 +11,7 @@ from demo.walkthrough.ledger import Ledger, right_share
 from demo.walkthrough.screen import Moved, bar, say
 from demo.walkthrough.stage import Stage
 from demo.walkthrough.steps import REGRESSION, say_checks, style_of, word_of
-from evalwindow.airflow_api import AirflowApi, DagRun
+from evalwindow.airflow_api import AirflowApi, DagRun, wait_for
 from evalwindow.airflow_processes import Airflow
 from evalwindow.model import Answer, Purpose
 from evalwindow.report.words import seconds
@@ -25,7 +24,6 @@ APPROVE = "decide.approve"  # a task for each run that passed
 OWNER = "release@acme.example"
 WINDOW_MINUTES = 15
 LONGEST_S = 420.0
-POLL_S = 0.5
 SHOWN_LINES = 30
 EXPECTED = {"demo-lost-sort": Answer.FAIL, "demo-as-good": Answer.PASS}
 
@@ -55,7 +53,7 @@ def _play(api: AirflowApi, stage: Stage) -> DagRun:
     store = Store(stage.stack.database_url)
     try:
         with bar("3 x 500 prompts: two candidates, and the baseline against itself") as moved:
-            return _until(lambda: _ended(api, run_id, store, moved), what=f"end of {run_id}")
+            return _waited(lambda: _ended(api, run_id, store, moved), what=f"the end of {run_id}")
     finally:
         store.close()
 
@@ -114,7 +112,7 @@ def _say_mail(stage: Stage, mail: EmailMessage) -> None:
 
 def _approve(api: AirflowApi, stage: Stage) -> None:
     """What passed may become the baseline: the suite's policy asks a person, who says yes."""
-    waiting = _until(lambda: next(iter(api.dag_runs(PROMOTION)), None), what=f"run of {PROMOTION}")
+    waiting = _waited(lambda: next(iter(api.dag_runs(PROMOTION)), None), what=f"a run of {PROMOTION}")
     run_id = waiting.dag_run_id
     api.await_task(PROMOTION, run_id, APPROVE, "awaiting_input", timeout_s=LONGEST_S, map_index=0)
     api.answer(PROMOTION, run_id, APPROVE, options=("Approve",), map_index=0)
@@ -129,11 +127,5 @@ def _approve(api: AirflowApi, stage: Stage) -> None:
     say(f"{PROMOTION} asked a person, who said yes: {now.run_id} is the baseline, by {now.promoted_by}", style="green")
 
 
-def _until(find: Callable[[], T | None], *, what: str) -> T:
-    """What `find` gives once it gives something."""
-    deadline = time.monotonic() + LONGEST_S
-    while (found := find()) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"no {what} after {LONGEST_S:.0f} s")
-        time.sleep(POLL_S)
-    return found
+def _waited(find: Callable[[], T | None], *, what: str) -> T:
+    return wait_for(find, timeout_s=LONGEST_S, otherwise=lambda: f"{what} did not come")
