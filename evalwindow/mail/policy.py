@@ -25,11 +25,6 @@ def recipients(view: NightView) -> Mapping[str, tuple[NightLine, ...]]:
     return {address: lines for address, lines in told.items() if lines}
 
 
-def lines_for(view: NightView, recipient: MailTo) -> tuple[NightLine, ...]:
-    """The lines of the night that one entry of `mail` asks for."""
-    return tuple(line for line in view.lines if wants(recipient, line))
-
-
 def rules_of(view: NightView) -> Mapping[str, tuple[MailTo, ...]]:
     """Address -> the entries of the window's `mail` that name it."""
     spelled: dict[str, str] = {}

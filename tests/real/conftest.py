@@ -1,5 +1,6 @@
 """Real servers for all tests here, started once; their rows end with each test."""
 
+import asyncio
 import itertools
 import shutil
 import tempfile
@@ -8,11 +9,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from redis import Redis
 from sqlalchemy import create_engine, make_url, text
 
 from evalwindow.embedded import Server, start_postgres, start_redis
+from evalwindow.services import Services, build
+from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import metadata
+from tests.real.house import Api, House
 from tests.real.registries import Registry, copy_of, make_template
 
 _numbers = itertools.count()
@@ -77,6 +82,32 @@ def store(database_url: str) -> Iterator[Store]:
     store = Store(database_url)
     yield store
     store.close()
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """What the house's model asks."""
+    api = Api()
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path, api: Api, database_url: str, redis: Server) -> Iterator[House]:
+    """A small house with nothing in its queues."""
+    Redis.from_url(redis.url).flushall()
+    house = House(tmp_path, api=api, database_url=database_url, redis_url=redis.url)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def services(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """Services of this process in the house."""
+    monkeypatch.setenv("PARROT_KEY", house.environ["PARROT_KEY"])
+    built = build(read_settings(house.environ))
+    yield built
+    asyncio.run(built.aclose())
 
 
 @pytest.fixture(scope="session")

@@ -21,36 +21,12 @@ from evalwindow.services import build
 from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import event
-from tests.real.house import REPO, TEAM, Api, House, ended, until
+from tests.real.house import REPO, TEAM, House, ended, until
 from workers.dispatcher import Dispatcher
 
 pytestmark = pytest.mark.timeout(600)
 
 SAMPLES = [(f"s{number}", 0) for number in range(40)]
-
-
-@pytest.fixture
-def api():
-    api = Api()
-    yield api
-    api.close()
-
-
-@pytest.fixture
-def house(tmp_path, api, database_url, redis):
-    redis_client.Redis.from_url(redis.url).flushall()
-    house = House(tmp_path, api=api, database_url=database_url, redis_url=redis.url)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def services(house, monkeypatch):
-    """Services of this process in the house."""
-    monkeypatch.setenv("PARROT_KEY", house.environ["PARROT_KEY"])
-    built = build(read_settings(house.environ))
-    yield built
-    asyncio.run(built.aclose())
 
 
 def submit(services, suite="echo", key="k", **fields):

@@ -1,50 +1,22 @@
 """The end of a window, with real workers: prompts in the engine end, none starts, and the next night does the rest."""
 
-import asyncio
 import datetime as dt
 import signal
 from collections import Counter
 
 import pytest
-import redis as redis_client
 
 from evalwindow import flow
 from evalwindow.admission import Submission
 from evalwindow.model import Candidate, Completion, EntryState, RunState, SampleResult, Score, ShardState, Usage
 from evalwindow.report.headline import word_of
-from evalwindow.services import build
-from evalwindow.settings import read_settings
 from evalwindow.store.rows import NewEntry, NewNight
-from tests.real.house import TEAM, Api, House, ended, until
+from tests.real.house import TEAM, ended, until
 
 pytestmark = pytest.mark.timeout(600)
 
 EVERY_PROMPT = sorted(f"say {number}" for number in range(40))
 SLOTS = 8  # of the lane: two shards of five at once, two prompts wait
-
-
-@pytest.fixture
-def api():
-    api = Api()
-    yield api
-    api.close()
-
-
-@pytest.fixture
-def house(tmp_path, api, database_url, redis):
-    redis_client.Redis.from_url(redis.url).flushall()
-    house = House(tmp_path, api=api, database_url=database_url, redis_url=redis.url)
-    yield house
-    house.close()
-
-
-@pytest.fixture
-def services(house, monkeypatch):
-    """Services of this process in the house."""
-    monkeypatch.setenv("PARROT_KEY", house.environ["PARROT_KEY"])
-    built = build(read_settings(house.environ))
-    yield built
-    asyncio.run(built.aclose())
 
 
 class Night:

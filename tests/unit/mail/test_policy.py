@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from evalwindow.config import MailTo
-from evalwindow.mail.policy import lines_for, recipients
+from evalwindow.mail.policy import recipients, wants
 from evalwindow.model import EntryState
 from tests.unit.mail.examples import entry_of, good, judged, lost_sort, night_view, planned, unfinished
 
@@ -18,7 +18,8 @@ NIGHT = night_view(FAILED, STILL_FAILING, INVALID, REFUSED, VOID, UNFINISHED, PA
 
 
 def _told(when, *suites):
-    return [line.entry.model for line in lines_for(NIGHT, MailTo(to=("a@x.example",), when=when, suites=suites))]
+    rule = MailTo(to=("a@x.example",), when=when, suites=suites)
+    return [line.entry.model for line in NIGHT.lines if wants(rule, line)]
 
 
 def test_always_is_everything_in_the_order_of_the_night():
@@ -35,7 +36,8 @@ def test_change_is_another_verdict_than_the_night_before_and_whatever_decided_no
 
 def test_a_first_verdict_is_a_change():
     night = night_view(judged(good, before=None))
-    assert len(lines_for(night, MailTo(to=("a@x.example",), when="change"))) == 1
+    rule = MailTo(to=("a@x.example",), when="change")
+    assert len([line for line in night.lines if wants(rule, line)]) == 1
 
 
 @pytest.mark.parametrize("when", ["always", "failure", "change"])
