@@ -29,15 +29,30 @@ class Limits(Document):
 class Lane(Document):
     """Queue, concurrency and engine priority of a tier."""
 
-    slots: PositiveInt = Field(description="prompts of this lane in flight on one engine")
+    slots: PositiveInt = Field(
+        description="prompts in flight on one engine: at least so many for smoke, at most for regression"
+    )
     priority: int = Field(0, description="vLLM's request priority: lower runs first")
-    shard_size: PositiveInt = Field(25, description="samples a shard")
-    consumers: PositiveInt = Field(4, description="shards that one consumer works on at once")
+    shard_size: PositiveInt = Field(50, description="samples a shard, at most")
+    shard_tokens: PositiveInt = Field(
+        100_000, description="prompt tokens a shard, at most; one long sample may have more"
+    )
+    consumers: PositiveInt = Field(8, description="shards that one consumer works on at once")
+    team_shards: PositiveInt = Field(6, description="of these, one team's at most: another's next shard finds room")
+    team_tokens: float = Field(
+        0.5, gt=0, le=1, description="share of the engine's KV cache that one team's prompts may hold at once"
+    )
 
 
 class Lanes(Document):
-    smoke: Lane = Lane(slots=10, priority=-10, shard_size=10, consumers=4)
-    regression: Lane = Lane(slots=54, priority=0, shard_size=25, consumers=4)
+    smoke: Lane = Lane(slots=10, priority=-10)
+    regression: Lane = Lane(slots=54, priority=0)
+    beside_smoke: float = Field(
+        1.25, ge=1, description="while smoke runs, regression may make an engine's step so many times as long, no more"
+    )
+    held_back: float = Field(
+        0.5, ge=0, le=1, description="share of the time that smoke may hold regression back; 0: never, 1: always"
+    )
 
     def of(self, tier: Tier) -> Lane:
         return self.smoke if tier is Tier.SMOKE else self.regression
@@ -61,6 +76,30 @@ class Canary(Document):
     max_tokens: PositiveInt = 16
 
 
+class Hours(Document):
+    """A recurring stretch of time."""
+
+    cron: str = Field(description="when it begins: five fields of cron, in `timezone`")
+    duration_minutes: PositiveInt
+    timezone: str = Field("UTC", description="IANA name, e.g. Europe/Berlin")
+
+
+class KeepWarm(Document):
+    """When an engine may rest, and how. The first prompt wakes it."""
+
+    idle_minutes: float = Field(gt=0, description="without a prompt, before it rests")
+    hours: tuple[Hours, ...] = Field((), description="in these it never rests; besides them windows keep it warm")
+    rest: Literal["sleep", "stop"] = Field(
+        "sleep", description="sleep: weights to main memory, awake in seconds (GPU only); stop: a cold start to wake"
+    )
+
+
+class Gpu(Document):
+    """What several pools share."""
+
+    memory_gib: float = Field(gt=0)
+
+
 class Pool(Document):
     """One warm model on one or more engines."""
 
@@ -71,6 +110,16 @@ class Pool(Document):
     max_num_seqs: PositiveInt = 64
     lora: Lora | None = None
     canary: Canary | None = None
+    gpu: str | None = Field(None, description="name in `gpus`: pools on one GPU must fit into it together")
+    memory_gib: float | None = Field(
+        None, gt=0, description="GPU memory for weights, activations and KV cache; default: 0.92 of the GPU's"
+    )
+    step_tokens: PositiveInt | None = Field(
+        None, description="tokens an engine's step computes at most: long prompts are read in chunks of it"
+    )
+    batch_invariant: bool = Field(False, description="answers that don't depend on the batch; slower, GPU only")
+    calibrate: bool = Field(True, description="measure step times at each start: the lanes' limits follow from them")
+    keep_warm: KeepWarm | None = Field(None, description="when the engine may rest; default: never")
     arguments: tuple[str, ...] = Field((), description="further arguments of vLLM's API server, as they are")
     environment: dict[str, str] = Field({}, description="further environment variables of the engine")
     gpu_price_per_hour: float = Field(0.0, ge=0)
@@ -182,6 +231,7 @@ class Config(Document):
     suites: Path = Path("suites")
     limits: Limits = Limits()
     lanes: Lanes = Lanes()
+    gpus: dict[str, Gpu] = {}
     pools: dict[str, Pool] = {}
     models: dict[str, ModelConfig]
     teams: dict[str, Team] = {}

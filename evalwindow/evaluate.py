@@ -12,6 +12,7 @@ from evalwindow.cache import cache_key
 from evalwindow.engines.base import Engine
 from evalwindow.engines.retry import Backoff, patiently
 from evalwindow.errors import EngineRefused
+from evalwindow.lanes.hold import Hold
 from evalwindow.model import (
     Candidate,
     Completion,
@@ -35,6 +36,12 @@ class Cache(Protocol):
     async def put(self, key: str, completion: Completion) -> None: ...
 
 
+class Slots(Protocol):
+    """Lets prompts into the engine."""
+
+    def hold(self, request: CompletionRequest) -> AbstractAsyncContextManager[Hold]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """One (sample, epoch) as it is asked, and the key that its answer is kept under."""
@@ -53,7 +60,7 @@ class Evaluator:
     candidate: Candidate
     engine_of: Callable[[str], Engine]  # by model name; raises EngineRefused where this worker has none
     cache: Cache | None
-    slots: AbstractAsyncContextManager[Any]  # the lane's: held while a prompt is in the engine
+    slots: Slots  # held while a prompt is in the engine
     backoff: Backoff  # how long to wait for an engine that restarts
 
     async def info(self) -> EngineInfo:
@@ -112,8 +119,10 @@ class Evaluator:
         if key in known:
             return _free(known[key])
         engine = self.engine_of(request.model)
-        async with self.slots:
+        async with self.slots.hold(request) as hold:
             completion = await engine.complete(request)
+            hold.used(completion.usage)
+        completion = replace(completion, usage=hold.charged(completion.usage))
         if self.cache is not None:
             await self.cache.put(key, completion)
         return completion

@@ -167,7 +167,7 @@ async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None
 async def _work(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
     """Evaluate the shard. At its window's end, or this process's, it is handed back: no attempt has failed then."""
     store = services.store
-    slots = Slots(services.slots(claimed.pool, claimed.tier), services.stopping.is_set, lease.closed)
+    slots = Slots(services.lanes, services.stopping.is_set, lease.closed, team=claimed.team)
     try:
         await _evaluate(services, claimed, slots)
     except Interrupted:

@@ -18,6 +18,8 @@ from evalwindow.engines.retry import Backoff
 from evalwindow.engines.vllm import VllmEngine
 from evalwindow.errors import EngineRefused
 from evalwindow.github.client import GitHub
+from evalwindow.lanes.hold import Lanes
+from evalwindow.lanes.local import LocalLanes
 from evalwindow.leases import Leases
 from evalwindow.library import SuiteLibrary
 from evalwindow.model import Tier
@@ -46,11 +48,11 @@ class Services:
     library: SuiteLibrary
     github: GitHub | None
     leases: Leases
+    lanes: Lanes
     worker: str  # names this process in leases
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set: hand shards back between prompts
     _engines: dict[str, Engine] = field(default_factory=dict)
     _counters: dict[str, PromptCounter | None] = field(default_factory=dict)
-    _slots: dict[tuple[str, Tier], asyncio.Semaphore] = field(default_factory=dict)
 
     def engine_of(self, model: str) -> Engine:
         """The engine behind a model's name: one for a pool, one for each other model, made at first use."""
@@ -67,12 +69,6 @@ class Services:
             chosen = self.config.pools.get(pool)
             self._counters[pool] = PromptCounter.of(chosen.model) if chosen else None
         return self._counters[pool]
-
-    def slots(self, pool: str, tier: Tier) -> asyncio.Semaphore:
-        """The lane's slots of one engine, shared by all shards of this process."""
-        if (pool, tier) not in self._slots:
-            self._slots[pool, tier] = asyncio.Semaphore(self.config.lanes.of(tier).slots)
-        return self._slots[pool, tier]
 
     @property
     def backoff(self) -> Backoff:
@@ -100,6 +96,7 @@ def build(settings: Settings, *, config: Config | None = None, queue: Hints | No
         library=SuiteLibrary(config.suites, config.limits),
         github=GitHub.from_settings(settings),
         leases=Leases(partial(store.renew, lease_s=settings.lease_s), lease_s=settings.lease_s),
+        lanes=LocalLanes(config.lanes),
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from evalwindow.evaluate import Evaluator, Question
 from evalwindow.gate import next_reask
-from evalwindow.model import Completion, EngineInfo, SampleResult, Tier
+from evalwindow.lanes.hold import Hold, Lanes, Ticket
+from evalwindow.model import Completion, CompletionRequest, EngineInfo, SampleResult, Tier
 from evalwindow.recorder import Recorder
 from evalwindow.suites import Suite
+
+LOOK_S = 0.2  # who waits for a turn hears this soon that none will come
 
 
 class Interrupted(BaseException):
@@ -22,26 +25,62 @@ class Interrupted(BaseException):
 
 
 class Slots:
-    """A lane's semaphore that lets nobody in once one of `ends` says so: the process stops, the window is over."""
+    """A shard's way into the engines, shut once one of `ends` says so: the process stops, the window is over.
 
-    def __init__(self, semaphore: asyncio.Semaphore, *ends: Callable[[], bool]) -> None:
-        self._semaphore, self._ends = semaphore, ends
+    Who waits for a turn then is interrupted, and who is in may end.
+    """
+
+    def __init__(self, lanes: Lanes, *ends: Callable[[], bool], team: str = "") -> None:
+        self._lanes, self._ends, self._team = lanes, ends, team
+        self._entering: set[asyncio.Task[Hold]] = set()
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def shut(self) -> bool:
         """No further prompt may start."""
         return any(end() for end in self._ends)
 
-    async def __aenter__(self) -> None:
-        await self._semaphore.acquire()
-        if self.shut:
-            self._semaphore.release()
-            raise Interrupted
+    @asynccontextmanager
+    async def hold(self, request: CompletionRequest) -> AsyncIterator[Hold]:
+        """Wait for a turn of this prompt; raises Interrupted when none may come any more."""
+        async with AsyncExitStack() as stack:
+            place = self._lanes.hold(request.model, Ticket.of(request, team=self._team))
+            hold = await self._entered(stack, place)
+            if self.shut:
+                raise Interrupted
+            yield hold
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._semaphore.release()
+    async def _entered(self, stack: AsyncExitStack, place: AbstractAsyncContextManager[Hold]) -> Hold:
+        if self.shut:
+            raise Interrupted
+        entering = asyncio.create_task(stack.enter_async_context(place))
+        self._entering.add(entering)
+        entering.add_done_callback(self._entering.discard)
+        self._watch()
+        try:
+            return await entering
+        except asyncio.CancelledError:
+            entering.cancel()
+            await asyncio.wait([entering])
+            if self.shut and not _cancelled():
+                raise Interrupted from None
+            raise
+
+    def _watch(self) -> None:
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._interrupt())
+
+    async def _interrupt(self) -> None:
+        while self._entering and not self.shut:  # noqa: ASYNC110 - ends are asked, they tell nobody
+            await asyncio.sleep(LOOK_S)
+        for entering in self._entering:
+            entering.cancel()
+
+
+def _cancelled() -> bool:
+    """Is it this very task that was cancelled?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class ShardWork:

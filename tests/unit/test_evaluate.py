@@ -11,7 +11,7 @@ from evalwindow.engines.retry import Backoff
 from evalwindow.errors import EngineUnavailable
 from evalwindow.evaluate import Evaluator
 from evalwindow.model import Candidate, Completion, CompletionRequest, EngineInfo, Usage
-from tests.unit.worlds import make_suite, rows, write_outputs
+from tests.unit.worlds import make_suite, rows, slots_for, write_outputs
 
 
 class MemoryCache:
@@ -57,7 +57,7 @@ def evaluator(suite, engine, cache=None, **fields):
     parts = {
         "candidate": Candidate(model="m"),
         "engine_of": lambda model: engine,
-        "slots": asyncio.Semaphore(2),
+        "slots": slots_for(2),
         "backoff": Backoff(base_s=0.001, patience_s=1.0),
     }
     return Evaluator(suite=suite, cache=cache, **(parts | fields))
@@ -168,7 +168,7 @@ async def test_only_as_many_prompts_are_in_the_engine_as_there_are_slots(tmp_pat
             return await super().complete(request)
 
     engine = recording(tmp_path, {f"s{n}": str(n) for n in range(8)}, kind=Watched)
-    mine = evaluator(suite, engine, slots=asyncio.Semaphore(3))
+    mine = evaluator(suite, engine, slots=slots_for(3))
     info = await mine.info()
     await asyncio.gather(*(mine.result(mine.question(sample, 0, info=info), known={}) for sample in suite.samples))
     assert most == 3

@@ -12,9 +12,9 @@ from evalwindow.errors import EngineUnavailable
 from evalwindow.evaluate import Evaluator
 from evalwindow.model import Candidate
 from evalwindow.recorder import Recorder
-from evalwindow.work import Interrupted, ShardWork, Slots
+from evalwindow.work import Interrupted, ShardWork
 from tests.unit.test_recorder import Rows
-from tests.unit.worlds import make_suite, rows
+from tests.unit.worlds import PROMPT, make_suite, rows, slots_for
 
 
 class Recorded(ReplayEngine):
@@ -42,7 +42,7 @@ async def make_work(suite, engine, stopping, *, slots=1):
         candidate=Candidate(model="m"),
         engine_of=lambda model: engine,
         cache=None,
-        slots=Slots(asyncio.Semaphore(slots), stopping.is_set),
+        slots=slots_for(slots, stopping.is_set),
         backoff=Backoff(patience_s=0.05),
     )
     work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=await evaluator.info())
@@ -125,13 +125,13 @@ class Lane:
 
     def __init__(self, size):
         self.size, self.over, self.entered_late = size, False, 0
-        self.slots = Slots(asyncio.Semaphore(size), lambda: self.over, lambda: False)
+        self.slots = slots_for(size, lambda: self.over, lambda: False)
         self.inside, self.prompts, self.outcomes = [], [], []
 
     async def prompt(self):
         leave = asyncio.Event()
         try:
-            async with self.slots:
+            async with self.slots.hold(PROMPT):
                 self.entered_late += self.over
                 self.inside.append(leave)
                 await leave.wait()
@@ -152,7 +152,7 @@ class Lane:
             self.waiting[-1].cancel()
         elif step == "end":
             self.over = True
-        for _ in range(2 * len(self.prompts) + 2):  # everybody whose turn it is
+        for _ in range(8 * len(self.prompts) + 8):  # everybody whose turn it is
             await asyncio.sleep(0)
 
     def check(self):

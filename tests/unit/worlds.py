@@ -1,17 +1,27 @@
 """Small real suites for tests: YAML and JSONL in a folder, read by the real loader."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evalwindow.config import Limits
+from evalwindow.config import Lane, Lanes, Limits
+from evalwindow.lanes.local import LocalLanes
+from evalwindow.model import CompletionRequest, Message, Sampling
 from evalwindow.suites import Suite, load_suite
+from evalwindow.work import Slots
 
 ROOT = Path(__file__).parents[2]
 Row = Mapping[str, Any]
+PROMPT = CompletionRequest(model="m", messages=(Message(role="user", content="say 0"),), sampling=Sampling())
+
+
+def slots_for(count: int, *ends: Callable[[], bool]) -> Slots:
+    """So many prompts at once, until one of `ends` says so."""
+    lane = Lane(slots=count)
+    return Slots(LocalLanes(Lanes(smoke=lane, regression=lane)), *ends)
 
 
 def rows(count: int, **columns: Any) -> list[Row]:
