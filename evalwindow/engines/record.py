@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from evalwindow.lanes.calibration import Calibration
 from evalwindow.model import EngineInfo
 
 
@@ -18,6 +19,7 @@ class EngineRecord:
     pid: int  # of vLLM's API server, leader of the engine's process group
     started_at: float  # seconds since 1970
     ready_at: float
+    calibration: Calibration | None = None  # None: it was not measured, or could not be
 
     def write(self, path: Path) -> None:
         write_atomically(path, json.dumps(asdict(self), indent=1).encode())
@@ -29,7 +31,9 @@ def read_record(path: Path) -> EngineRecord | None:
         fields = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    return EngineRecord(**fields | {"info": EngineInfo(**fields["info"])})
+    measured = fields.get("calibration")
+    calibration = Calibration.from_document(measured) if measured else None
+    return EngineRecord(**fields | {"info": EngineInfo(**fields["info"]), "calibration": calibration})
 
 
 def write_atomically(path: Path, content: bytes) -> None:

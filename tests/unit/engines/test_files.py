@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from evalwindow.engines.flock import FileLock
 from evalwindow.engines.paths import EnginePaths, owned
 from evalwindow.engines.record import EngineRecord, read_record
 from evalwindow.errors import ConfigInvalid
+from evalwindow.lanes.calibration import Calibration
 from evalwindow.model import EngineInfo
 
 
@@ -38,12 +40,24 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
         owned(tmp_path / "link")
 
 
-def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "calibration",
+    [None, Calibration(steps=((1, 0.01), (16, 0.02)), prefill_s=1e-5, kv_tokens=2048)],
+    ids=["unmeasured", "measured"],
+)
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path, calibration: Calibration | None) -> None:
     info = EngineInfo(engine="vllm", version="1", model_digest="d", details={"arguments": ["--x"]})
-    record = EngineRecord(info=info, pid=7, started_at=1.5, ready_at=2.5)
+    record = EngineRecord(info=info, pid=7, started_at=1.5, ready_at=2.5, calibration=calibration)
     assert read_record(tmp_path / "warm.json") is None
     record.write(tmp_path / "warm.json")
     assert read_record(tmp_path / "warm.json") == record
+
+
+def test_a_record_of_an_earlier_release_has_no_calibration(tmp_path: Path) -> None:
+    fields = {"info": {"engine": "vllm", "version": "1", "model_digest": "d"}, "pid": 7}
+    (tmp_path / "warm.json").write_text(json.dumps({**fields, "started_at": 1.5, "ready_at": 2.5}))
+    record = read_record(tmp_path / "warm.json")
+    assert record is not None and record.calibration is None
 
 
 def test_the_model_digest_follows_content_and_not_the_folders_name(tmp_path: Path) -> None:
