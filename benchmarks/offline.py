@@ -1,31 +1,36 @@
 """The peer: `vllm.LLM.chat` in a process of its own, all prompts at once, nothing around it.
 
-python -m benchmarks.offline JOB.json      -> one line of JSON on stdout: {"seconds", "prompt_tokens", "output_tokens"}
+python -m benchmarks.offline JOB.json      -> one line of JSON on stdout: what `run` returns
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers_clock import Clock
 
-def run(job: dict[str, Any]) -> dict[str, float]:
-    """`job`: {"engine": arguments of LLM, "sampling": of SamplingParams, "prompts": lists of {role, content}}."""
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """`job`: {"engine": arguments of LLM, "sampling": of SamplingParams, "prompts": lists of {role, content}}.
+
+    Seconds, CPU seconds and tokens of all of them, and the answers.
+    """
     from vllm import LLM, SamplingParams
 
     llm = LLM(**job["engine"])
     sampling = SamplingParams(**job["sampling"])
     llm.chat(job["prompts"][:2], sampling, use_tqdm=False)  # warm up, as the served engine was
-    begun = time.perf_counter()
+    clock = Clock()
     outputs = llm.chat(job["prompts"], sampling, use_tqdm=False)
-    seconds = time.perf_counter() - begun
+    spent = clock.spent()
     return {
-        "seconds": seconds,
+        **spent,
         "prompt_tokens": sum(len(output.prompt_token_ids or ()) for output in outputs),
         "output_tokens": sum(len(output.outputs[0].token_ids) for output in outputs),
+        "texts": [output.outputs[0].text for output in outputs],
     }
 
 
