@@ -14,10 +14,9 @@ from evalwindow.errors import BadInput, UnknownName
 from evalwindow.flow import promoted
 from evalwindow.model import Candidate, EngineInfo, EntryState, Purpose, RunState, Tier
 from evalwindow.services import Services
+from evalwindow.store.pools import ENGINE_SEEN_S
 from evalwindow.store.rows import EngineRow, NewEntry, NewNight, NightRow, RunRow
 from evalwindow.suites import Suite
-
-ENGINE_SEEN_S = 60.0
 
 
 def open_night(

@@ -16,10 +16,10 @@ from evalwindow.engines.adapters import digest_of_folder
 from evalwindow.errors import BadInput, Conflict, EvalwindowError, ServiceDown
 from evalwindow.flow import DEFAULT_BRANCH
 from evalwindow.model import Answer, Purpose, RunState
-from evalwindow.nights.opening import ENGINE_SEEN_S
 from evalwindow.report.words import without_answer
 from evalwindow.services import Services
 from evalwindow.store.baselines import ANY
+from evalwindow.store.pools import ENGINE_SEEN_S
 from evalwindow.store.rows import BaselineRow, RunRow
 
 

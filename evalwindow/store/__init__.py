@@ -15,6 +15,7 @@ from evalwindow.store.pools import Pools
 from evalwindow.store.reports import Reports
 from evalwindow.store.results import Results
 from evalwindow.store.retention import Retention
+from evalwindow.store.rollouts import Rollouts
 from evalwindow.store.runs import Runs
 from evalwindow.store.schema import Schema
 from evalwindow.store.shards import Shards
@@ -40,6 +41,7 @@ class Store(
     Artifacts,
     Tokens,
     Pools,
+    Rollouts,
     Nights,
     Reports,
     Overview,

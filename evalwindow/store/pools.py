@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from evalwindow.model import EngineInfo
 from evalwindow.store.database import Database, lease
 from evalwindow.store.documents import from_document, to_document
+from evalwindow.store.engine_rows import EngineLoad
+from evalwindow.store.engine_tables import engine
 from evalwindow.store.rows import EngineRow
-from evalwindow.store.tables import engine
+
+ENGINE_SEEN_S = 60.0  # an engine that was silent for longer is missing
+
+#: What an engine says of itself. One that rests is awake when the first prompt asks.
+READY, STARTING, RESTING, STOPPED = "ready", "starting", "resting", "stopped"
+AVAILABLE = (READY, RESTING)
 
 
 class Pools(Database):
-    def heartbeat(self, pool: str, worker: str, info: EngineInfo | None, state: str) -> None:
-        """Say that the worker's engine of this pool lives, and how it is (say starting, ready, draining, stopped)."""
-        news = {
-            "info": {} if info is None else to_document(info),
-            "state": state,
-            "seen_at": func.clock_timestamp(),
-        }
-        statement = insert(engine).values({"pool": pool, "worker": worker, **news})
+    def heartbeat(
+        self,
+        pool: str,
+        worker: str,
+        info: EngineInfo | None,
+        state: str,
+        *,
+        generation: int = 0,
+        load: EngineLoad | None = None,
+    ) -> None:
+        """Say that the worker's engine of this pool lives, and how it is (say starting, ready, resting, stopped)."""
+        statement = insert(engine).values(
+            {
+                "pool": pool,
+                "worker": worker,
+                "info": {} if info is None else to_document(info),
+                "state": state,
+                "generation": generation,
+                "load": None if load is None else to_document(load),
+                "seen_at": func.clock_timestamp(),
+                "since": func.clock_timestamp(),
+            }
+        )
+        said = statement.excluded
+        as_before = and_(engine.c.state == said.state, engine.c.generation == said.generation)
+        since = case((as_before, engine.c.since), else_=said.since)
+        news = {name: said[name] for name in ("info", "state", "generation", "load", "seen_at")} | {"since": since}
         keys = [engine.c.pool, engine.c.worker]
         with self._transaction() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=news))
@@ -41,6 +67,9 @@ class Pools(Database):
                 info=from_document(EngineInfo, row.info) if row.info else None,
                 state=row.state,
                 seen_at=row.seen_at,
+                since=row.since,
+                generation=row.generation,
+                load=from_document(EngineLoad, row.load) if row.load is not None else None,
             )
             for row in rows
         ]

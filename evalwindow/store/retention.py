@@ -27,7 +27,8 @@ from sqlalchemy import (
 
 from evalwindow.store.database import Database
 from evalwindow.store.endings import OPEN
-from evalwindow.store.tables import artifact, baseline, completion_cache, dataset_report, engine, run
+from evalwindow.store.engine_tables import engine
+from evalwindow.store.tables import artifact, baseline, completion_cache, dataset_report, run
 
 VERSIONS = 2  # of a suite's dataset whose reports are kept, however old: drift is told against the one before
 

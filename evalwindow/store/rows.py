@@ -21,6 +21,7 @@ from evalwindow.model import (
     Tier,
     Verdict,
 )
+from evalwindow.store.engine_rows import EngineLoad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +271,9 @@ class EngineRow:
     info: EngineInfo | None  # None: it never got ready
     state: str
     seen_at: dt.datetime
+    since: dt.datetime  # in this state, with this engine
+    generation: int = 0  # of the worker's engines, from 1
+    load: EngineLoad | None = None  # None: nothing was measured yet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -305,13 +305,3 @@ team_token = Table(
     _now("created_at"),
     Column("revoked_at", Time),
 )
-
-engine = Table(
-    "engine",
-    metadata,
-    Column("pool", String, primary_key=True),
-    Column("worker", String, primary_key=True),
-    Column("info", Document, nullable=False),
-    Column("state", String, nullable=False),
-    Column("seen_at", Time, nullable=False),
-)

@@ -11,6 +11,7 @@ from evalwindow.model import Purpose
 from evalwindow.nights.promotion import behind
 from evalwindow.report.words import counted, moment
 from evalwindow.services import Services
+from evalwindow.store.pools import ENGINE_SEEN_S, STOPPED
 from evalwindow.store.rows import EngineRow, RunRow, ShardRow
 from evalwindow.upkeep.baselines import WINDOW, lonely
 from evalwindow.windows import next_occurrence
@@ -19,11 +20,9 @@ LEASE_GRACE = dt.timedelta(minutes=5)  # the dispatcher reaps every second
 UNSENT = dt.timedelta(minutes=10)
 MESSAGES = 3  # in vain: nobody listens
 OPEN_FOR = dt.timedelta(days=2)
-ENGINE_SEEN_S = 120.0
 LATELY = dt.timedelta(days=7)
 SETTLED_AFTER = dt.timedelta(hours=6)
 SETTLED_WITHIN = dt.timedelta(days=30)
-STOPPED = "stopped"  # what an engine that ended as it should said last
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,8 @@ from pydantic import BaseModel, Field
 
 from evalwindow.errors import ServiceDown
 from evalwindow.services import Services
+from evalwindow.store.pools import AVAILABLE, ENGINE_SEEN_S
 from evalwindow.web.access import WithServices
-
-SEEN_WITHIN_S = 60.0  # an engine that was silent for longer is missing
 
 router = APIRouter(tags=["health"])
 
@@ -33,7 +32,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
 def readyz(response: Response, services: WithServices) -> Readiness:
-    """PostgreSQL, Redis and an engine for each pool; 503 with what is missing."""
+    """PostgreSQL, Redis and an engine for each pool, be it at rest; 503 with what is missing."""
     missing = {
         name: reason
         for name, check in (("postgresql", services.store.check), ("redis", services.queue.check))
@@ -54,8 +53,8 @@ def _reason(check: Callable[[], object]) -> str | None:
 
 
 def _missing_engines(services: Services) -> dict[str, str]:
-    engines = services.store.engines(seen_within_s=SEEN_WITHIN_S)
-    ready = {engine.pool for engine in engines if engine.state == "ready"}
+    engines = services.store.engines(seen_within_s=ENGINE_SEEN_S)
+    ready = {engine.pool for engine in engines if engine.state in AVAILABLE}
     states = {engine.pool: engine.state for engine in engines}
     return {
         f"engine of pool {pool}": f"its engine is {states[pool]}" if pool in states else "no worker serves it"

@@ -26,10 +26,11 @@ async def test_ready_when_everything_answers(services):
 
 
 async def test_a_pool_without_a_ready_engine_is_missing(services):
-    pools = {name: Pool(model="x") for name in ("fast", "slow", "warm")}
+    pools = {name: Pool(model="x") for name in ("asleep", "fast", "slow", "warm")}
     info = EngineInfo(engine="vllm", version="1", model_digest="x")
     services.store.heartbeat("slow", "w", None, "starting")
     services.store.heartbeat("warm", "w", info, "ready")
+    services.store.heartbeat("asleep", "w", info, "resting")  # the first prompt wakes it
     config = services.config.model_copy(update={"pools": pools})
     status, missing = await _ready(replace(services, config=config))
     assert status == 503
