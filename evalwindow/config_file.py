@@ -12,6 +12,7 @@ from evalwindow.config import (
     REPLAY_POOL,
     ApiModel,
     Config,
+    Hours,
     ModelConfig,
     Pool,
     Registered,
@@ -38,7 +39,7 @@ def read_config(path: Path) -> Config:
     """
     file = read_yaml(path, error=ConfigInvalid)
     config = _absolute(file.validate(Config), folder=path.parent.resolve())
-    checks = (_names, _suites, _lanes, _pools, _models, _registries, _teams, _windows)
+    checks = (_names, _suites, _lanes, _pools, _warm_hours, _models, _registries, _teams, _windows)
     faults = [fault for check in checks for fault in check(config)]
     faults += _adapters(config, folder=path.parent.resolve())
     if faults:
@@ -134,6 +135,13 @@ def _pools(config: Config) -> Iterator[Fault]:
             yield Fault(path=("pools", name, "model"), what=f"there is no folder {pool.model!r} beside this file")
 
 
+def _warm_hours(config: Config) -> Iterator[Fault]:
+    for name, pool in config.pools.items():
+        for index, hours in enumerate(pool.keep_warm.hours if pool.keep_warm else ()):
+            for key, what in _timed(hours):
+                yield Fault(path=("pools", name, "keep_warm", "hours", index, *key), what=what)
+
+
 def _models(config: Config) -> Iterator[Fault]:
     for name, model in config.models.items():
         faults = _warm(model, config) if isinstance(model, WarmModel) else _outside(model)
@@ -216,8 +224,8 @@ def _mailed(window: Window) -> Iterator[tuple[Key, str]]:
                 yield ("mail", index, "suites", place), str(UnknownName("suite", suite, window.suites))
 
 
-def _timed(window: Window) -> Iterator[tuple[Key, str]]:
+def _timed(hours: Window | Hours) -> Iterator[tuple[Key, str]]:
     try:
-        check_times(window)
+        check_times(hours)
     except ConfigInvalid as invalid:  # its message starts with the key
         yield (str(invalid).partition(" ")[0],), str(invalid)

@@ -247,3 +247,18 @@ def test_all_complaints_come_at_once(folder: Path) -> None:
 def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=r"evalwindow\.yaml:1: can't be read: No such file"):
         read_config(tmp_path / "evalwindow.yaml")
+
+
+def test_hours_in_which_an_engine_stays_warm_are_checked_as_windows_are(folder: Path) -> None:
+    def keep(**hours: Any) -> dict[str, Any]:
+        day = {"cron": "0 8 * * 1-5", "duration_minutes": 600, "timezone": "Europe/Berlin"}
+        warm = {"idle_minutes": 20, "rest": "stop", "hours": [{**day, **hours}]}
+        return {"warm": {**CONFIG["pools"]["warm"], "keep_warm": warm}}
+
+    kept = read(folder, pools=keep()).pools["warm"].keep_warm
+    assert kept is not None
+    assert (kept.idle_minutes, kept.rest, kept.hours[0].timezone) == (20, "stop", "Europe/Berlin")
+    text = refusal(folder, pools=keep(cron="0 25 * * *"))
+    assert "pools.warm.keep_warm.hours[0].cron: cron '0 25 * * *' can't be read" in text
+    text = refusal(folder, pools=keep(timezone="Europe/Berln"))
+    assert "pools.warm.keep_warm.hours[0].timezone: timezone 'Europe/Berln' is unknown" in text
