@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evalwindow.gate.limits import Values, baseline_check, floor_checks, unscored_check
-from evalwindow.gate.paired import pair_up, power_of
+from evalwindow.gate.noise import noise_line
+from evalwindow.gate.paired import Evidence, pair_up, power_of
 from evalwindow.gate.slices import paired_checks
 from evalwindow.gate.smoke import smoke_checks, smoke_power
 from evalwindow.gate.words import bare
 from evalwindow.metrics import Suite, values_by_sample
-from evalwindow.model import Answer, Check, SampleResult, Tier, Verdict
+from evalwindow.model import Answer, Check, NoiseFloor, SampleResult, Tier, Verdict
 
 
 def judge(
@@ -20,17 +21,19 @@ def judge(
     baseline: Sequence[SampleResult] | None = None,
     *,
     baseline_run: str | None = None,
+    noise: NoiseFloor | None = None,
 ) -> Verdict:
     """The verdict on a run. Pure: the same results in any order give the same verdict, to the letter.
 
-    A smoke suite needs no baseline. `baseline` of None means that none was promoted. Results may be partial: what is
-    missing counts as unscored.
+    A smoke suite needs no baseline, and its tripwire has its own allowance for chance. `baseline` of None means that
+    none was promoted. `noise` is what the baseline does when it runs again (None: not known); it turns a fail that it
+    explains into inconclusive, and nothing else. Results may be partial: what is missing counts as unscored.
     """
     values = values_by_sample(candidate, suite.primary)
     if suite.tier is Tier.SMOKE:
         return _smoke(suite, candidate, values)
     known = None if baseline is None else values_by_sample(baseline, suite.primary)
-    return _regression(suite, values, known, baseline_run=baseline_run)
+    return _regression(suite, values, known, baseline_run=baseline_run, noise=noise)
 
 
 def combine(checks: Sequence[Check]) -> Answer:
@@ -49,8 +52,10 @@ def _smoke(suite: Suite, results: Sequence[SampleResult], values: Values) -> Ver
     )
 
 
-def _regression(suite: Suite, values: Values, known: Values | None, *, baseline_run: str | None) -> Verdict:
-    compared, power = _compared(suite, values, known)
+def _regression(
+    suite: Suite, values: Values, known: Values | None, *, baseline_run: str | None, noise: NoiseFloor | None
+) -> Verdict:
+    compared, power = _compared(suite, values, known, noise)
     checks = [baseline_check(suite, known, run=baseline_run), *floor_checks(suite, values), *compared]
     counted = unscored_check(suite, values)
     if counted.answer is not Answer.PASS:  # then nothing else may decide: errors prefer some prompts to others
@@ -62,16 +67,25 @@ def _regression(suite: Suite, values: Values, known: Values | None, *, baseline_
         checks=tuple(checks),
         power=power,
         baseline_run=baseline_run,
+        noise=noise,
     )
 
 
-def _compared(suite: Suite, values: Values, known: Values | None) -> tuple[list[Check], str]:
+def _compared(suite: Suite, values: Values, known: Values | None, noise: NoiseFloor | None) -> tuple[list[Check], str]:
     """The paired checks and the power line; nothing without a baseline."""
     if known is None:
         return [], ""
     pairs = pair_up(suite.samples, candidate=values, baseline=known, epochs=suite.spec.epochs)
-    checks, whole = paired_checks(suite.samples, pairs, suite.spec.policy)
-    return checks, power_of(whole) if whole else ""
+    checks, whole = paired_checks(suite.samples, pairs, suite.spec.policy, noise)
+    return checks, _power(whole) if whole else ""
+
+
+def _power(whole: Evidence) -> str:
+    """What the comparison could see, and what hides from it."""
+    line = power_of(whole)
+    if whole.noise is None:
+        return line
+    return f"{line} {noise_line(whole.noise, samples=whole.n, confidence=whole.question.confidence)}"
 
 
 def _title(checks: Sequence[Check], *, passed: str) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from evalwindow.gate.distributions import mcnemar
 from evalwindow.gate.interval import Interval, error_of, independent, interval
+from evalwindow.gate.noise import Noise, noise_of, seen_by
 from evalwindow.gate.power import power_line, samples_to_decide
 from evalwindow.gate.words import bare, points, signed, verdict
 from evalwindow.metrics import clusters_of, mean
-from evalwindow.model import Answer, Check, Sample
+from evalwindow.model import Answer, Check, NoiseFloor, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,22 @@ class Evidence:
     variance: float  # of one difference, clustering included
     independent: float  # samples that count as independent
     discordant: float  # mean squared difference; of binary scores the share of flips
+    noise: Noise | None  # what the baseline does by itself; None: not known
+    p_noise: float | None  # chance that it falls as far by itself
+
+    @property
+    def p_fail(self) -> float:
+        """Before adjustment. A fail has to rule out two explanations: a drop within the margin, and noise."""
+        return self.p_value if self.p_noise is None else max(self.p_value, self.p_noise)
+
+    @property
+    def may_be_noise(self) -> bool:
+        return self.p_noise is not None and self.p_noise > 1 - self.question.confidence
+
+    @property
+    def reach(self) -> float:
+        """How far noise alone lets the mean fall, 0..1; 0 where it is not known."""
+        return self.noise.reach(self.question.confidence) if self.noise else 0.0
 
 
 def pair_up(
@@ -82,7 +99,7 @@ def worst_mean(values: Sequence[float], epochs: int) -> float:
     return math.fsum(values) / max(epochs, len(values))
 
 
-def weigh(pairs: Sequence[Pair], question: Question) -> Evidence | None:
+def weigh(pairs: Sequence[Pair], question: Question, floor: NoiseFloor | None = None) -> Evidence | None:
     """What the pairs say; None when the candidate scored none of them."""
     scored = [(pair, pair.candidate) for pair in pairs if pair.candidate is not None]
     if not scored:
@@ -92,6 +109,8 @@ def weigh(pairs: Sequence[Pair], question: Question) -> Evidence | None:
     seen = interval(differences, clusters)
     down, up = sum(d < 0 for d in differences), sum(d > 0 for d in differences)
     binary = clusters is None and set(differences) <= {-1.0, 0.0, 1.0}
+    alone = independent(differences, clusters)
+    noise = noise_of(floor, question.slice, samples=len(scored), independent=alone)
     return Evidence(
         question=question,
         n=len(scored),
@@ -108,8 +127,10 @@ def weigh(pairs: Sequence[Pair], question: Question) -> Evidence | None:
         flips_down=down,
         flips_up=up,
         variance=error_of(differences, clusters) ** 2 * len(scored),
-        independent=independent(differences, clusters),
+        independent=alone,
         discordant=mean([d * d for d in differences]),
+        noise=noise,
+        p_noise=noise.p_fall(-mean(differences)) if noise else None,
     )
 
 
@@ -123,9 +144,10 @@ def _low(pairs: Sequence[Pair], seen: Interval, confidence: float) -> float:
 
 
 def decide(evidence: Evidence, p_adjusted: float) -> Answer:
-    """FAIL: the drop is beyond the margin, after adjustment. PASS: a drop beyond the margin is ruled out.
+    """FAIL: the drop is beyond the margin and no noise, after adjustment. PASS: a drop beyond the margin is ruled out.
 
-    PASS needs no adjustment, because a run passes only if every blocking slice does.
+    Noise can only make a FAIL inconclusive: `p_adjusted` is no smaller for it, and a PASS doesn't ask. A PASS needs no
+    adjustment either, because a run passes only if every blocking slice does.
     """
     question = evidence.question
     if evidence.high < -question.margin and p_adjusted <= 1 - question.confidence:
@@ -152,6 +174,7 @@ def check_of(evidence: Evidence, p_adjusted: float, *, family: int) -> Check:
         margin=question.margin,
         p_value=evidence.p_value,
         p_worse=evidence.p_worse,
+        p_noise=evidence.p_noise,
         p_adjusted=p_adjusted,
         test=evidence.test,
         flips_down=evidence.flips_down,
@@ -175,8 +198,10 @@ def _needed(evidence: Evidence, family: int) -> int | None:
     question = evidence.question
     if evidence.low_scored > -question.margin:  # only what is unscored leaves it open
         return None
+    if evidence.may_be_noise and evidence.high < -question.margin:  # more samples fall as far
+        return None
     falling = evidence.delta < -question.margin
-    return samples_to_decide(
+    needed = samples_to_decide(
         delta=evidence.delta,
         variance=evidence.variance,
         margin=question.margin,
@@ -184,6 +209,10 @@ def _needed(evidence: Evidence, family: int) -> int | None:
         independent=evidence.independent,
         confidence=1 - (1 - question.confidence) / family if falling else question.confidence,
     )
+    if needed is None or evidence.noise is None or evidence.reach <= question.margin:
+        return needed
+    beyond = evidence.noise.samples_within(question.margin, question.confidence)
+    return None if beyond is None else max(needed, math.ceil(beyond * evidence.n / evidence.independent))
 
 
 def _text(evidence: Evidence, answer: Answer, p_adjusted: float, needed: int | None) -> str:
@@ -194,13 +223,29 @@ def _text(evidence: Evidence, answer: Answer, p_adjusted: float, needed: int | N
     if answer is not Answer.INCONCLUSIVE:
         return verdict(text, answer)
     if evidence.high < -question.margin:
-        text += f", p {evidence.p_value:.2g} but {p_adjusted:.2g} among all slices"
+        text += f", {_why_no_fail(evidence, p_adjusted)}"
+    elif evidence.reach > question.margin:
+        text += f", noise alone takes up to {points(evidence.reach)} points from {evidence.n} samples"
     return verdict(text, answer, then=_advice(evidence, needed))
 
 
+def _why_no_fail(evidence: Evidence, p_adjusted: float) -> str:
+    """Of a drop that is certain by itself."""
+    if evidence.noise is not None and evidence.may_be_noise:
+        return (
+            f"but noise alone takes up to {points(evidence.reach)} points from {evidence.n} samples "
+            f"({seen_by(evidence.noise)})"
+        )
+    return f"p {evidence.p_fail:.2g} but {p_adjusted:.2g} among all slices"
+
+
 def _advice(evidence: Evidence, needed: int | None) -> str:
+    if evidence.may_be_noise and evidence.high < -evidence.question.margin:
+        return "a baseline that holds its score, or more A/A runs of this one, would decide"
     if evidence.low_scored > -evidence.question.margin:
         return "scoring the unscored would decide"
+    if needed is None and evidence.reach > evidence.question.margin:
+        return "a larger margin, or a baseline that holds its score, would decide"
     if needed is None:
         return f"too near the margin for any number of samples ({evidence.n} here)"
     return f"about {needed} samples would decide ({evidence.n} here)"

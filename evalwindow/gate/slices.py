@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from evalwindow.gate.paired import Evidence, Pair, Question, check_of, weigh
 from evalwindow.gate.words import nearest, verdict
 from evalwindow.metrics import ALL, members
-from evalwindow.model import Answer, Check, Sample
+from evalwindow.model import Answer, Check, NoiseFloor, Sample
 from evalwindow.policy import Policy
 
 Adjust = Callable[[Sequence[float]], list[float]]
@@ -50,11 +50,12 @@ def questions(policy: Policy) -> list[Question]:
 
 
 def paired_checks(
-    samples: Sequence[Sample], pairs: Sequence[Pair], policy: Policy
+    samples: Sequence[Sample], pairs: Sequence[Pair], policy: Policy, floor: NoiseFloor | None = None
 ) -> tuple[list[Check], Evidence | None]:
     """A check for every question, and the evidence on all samples (None when nothing could be paired)."""
     asked = questions(policy)
-    found = [seen for question in asked if (seen := weigh(_pairs_of(pairs, question.slice), question)) is not None]
+    weighed = [weigh(_pairs_of(pairs, question.slice), question, floor) for question in asked]
+    found = [seen for seen in weighed if seen is not None]
     checks = {
         **_family([seen for seen in found if seen.question.blocking], holm),
         **_family([seen for seen in found if not seen.question.blocking], benjamini_hochberg),
@@ -71,7 +72,7 @@ def unknown_slice(name: str, samples: Sequence[Sample]) -> str | None:
 
 
 def _family(evidence: Sequence[Evidence], adjust: Adjust) -> dict[str, Check]:
-    adjusted = adjust([seen.p_value for seen in evidence])
+    adjusted = adjust([seen.p_fail for seen in evidence])
     return {
         seen.question.slice: check_of(seen, p_adjusted, family=len(evidence))
         for seen, p_adjusted in zip(evidence, adjusted, strict=True)
