@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalwindow.config import Config, Pool
+from evalwindow.config import Config, Lanes, Pool
 from evalwindow.engines.digests import local_model, model_digest
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.record import EngineRecord
@@ -40,6 +40,7 @@ class EnginePlan:
 
     name: str  # of the pool
     pool: Pool
+    lanes: Lanes
     paths: EnginePaths
     secrets: frozenset[str]  # environment variables that the engine has no business with
 
@@ -47,7 +48,8 @@ class EnginePlan:
     def of(cls, name: str, *, config: Config, home: Path) -> EnginePlan:
         keys = {getattr(model, "api_key_env", None) for model in config.models.values()}
         paths = EnginePaths(home=home.resolve(), pool=name)
-        return cls(name=name, pool=config.pools[name], paths=paths, secrets=frozenset(key for key in keys if key))
+        secrets = frozenset(key for key in keys if key)
+        return cls(name=name, pool=config.pools[name], lanes=config.lanes, paths=paths, secrets=secrets)
 
 
 class EngineHost:
@@ -119,6 +121,7 @@ class EngineHost:
                 await probe.warm_up()
                 await probe.check(plan.pool.canary)
                 facts = await probe.facts()
+                calibration = await probe.calibrate(pool=plan.pool, lanes=plan.lanes, context=facts.max_model_len)
         except EngineUnavailable as error:
             raise EngineFailed(self._unproven(error)) from error
         counter = PromptCounter.of(str(local_model(plan.pool) or plan.pool.model))
@@ -132,7 +135,9 @@ class EngineHost:
             max_num_seqs=plan.pool.max_num_seqs,
             details={"arguments": list(plan.pool.arguments)},
         )
-        return EngineRecord(info=info, pid=self.pid, started_at=self._started, ready_at=time.time())
+        return EngineRecord(
+            info=info, pid=self.pid, started_at=self._started, ready_at=time.time(), calibration=calibration
+        )
 
     def _unproven(self, error: EngineUnavailable) -> str:
         """An engine that lives said why itself; of one that died the log tells."""

@@ -25,7 +25,7 @@ class EngineFigures:
     """Of one engine. Counts are since its start, its own warm-up and calibration among them.
 
     vLLM knows no busy seconds: `running_s` adds up all finished requests' time from being scheduled to the last token,
-    so that two at once count twice. Of steps it tells only how many there were, with how many tokens.
+    so that two at once count twice.
     """
 
     running: int  # requests, now
@@ -38,7 +38,6 @@ class EngineFigures:
     prompt_tokens: int
     generation_tokens: int
     steps: int  # that gave a request something
-    step_tokens: int  # of all these steps together
     gaps: int  # between two tokens of one request
     gaps_s: float  # seconds of them all
     running_s: float
@@ -65,7 +64,6 @@ def figures_of(text: str) -> EngineFigures:
         prompt_tokens=int(_total(families, "vllm:prompt_tokens", "_total")),
         generation_tokens=int(_total(families, "vllm:generation_tokens", "_total")),
         steps=int(_total(families, "vllm:iteration_tokens_total", "_count")),
-        step_tokens=int(_total(families, "vllm:iteration_tokens_total", "_sum")),
         gaps=int(_total(families, "vllm:inter_token_latency_seconds", "_count")),
         gaps_s=_total(families, "vllm:inter_token_latency_seconds", "_sum"),
         running_s=_total(families, "vllm:request_inference_time_seconds", "_sum"),

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from evalwindow.config import Canary
+from evalwindow.config import Canary, Lanes, Pool
 from evalwindow.engines.vllm import chat_body
+from evalwindow.engines.vllm_calibrate import calibrate
 from evalwindow.engines.vllm_choices import score_choices
 from evalwindow.engines.vllm_http import VllmHttp
 from evalwindow.errors import EngineRefused, EngineUnavailable
+from evalwindow.lanes.calibration import Calibration
 from evalwindow.model import CompletionRequest, Message, Sampling
 
 
@@ -65,6 +67,12 @@ class EngineProbe:
                 f"wrong answer to the canary {canary.prompt!r}: expected {canary.expect!r}, got {answer!r}; "
                 "these are other weights than pools.<name>.canary was written for, or they were loaded wrongly"
             )
+
+    async def calibrate(self, *, pool: Pool, lanes: Lanes, context: int) -> Calibration | None:
+        """What its steps cost; None where the pool wants no measurement or the engine can't be measured."""
+        if not pool.calibrate:
+            return None
+        return await calibrate(self._http, name=self._name, pool=pool, lanes=lanes, context=context)
 
     async def _answer(self, messages: tuple[Message, ...], *, max_tokens: int) -> str:
         request = CompletionRequest(model=self._name, messages=messages, sampling=Sampling(max_tokens=max_tokens))

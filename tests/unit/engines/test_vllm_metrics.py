@@ -49,7 +49,7 @@ def test_figures_are_read_by_their_names() -> None:
     assert (figures.running, figures.waiting, figures.kv_usage, figures.kv_tokens) == (3, 2, 0.25, 65000)
     assert (figures.prefix_queries, figures.prefix_hits, figures.preemptions) == (1000, 640, 4)
     assert (figures.prompt_tokens, figures.generation_tokens) == (1200, 90)
-    assert (figures.steps, figures.step_tokens, figures.gaps, figures.gaps_s) == (12, 650, 80, 0.5)
+    assert (figures.steps, figures.gaps, figures.gaps_s) == (12, 80, 0.5)
     assert figures.running_s == 1.5
 
 
@@ -80,7 +80,7 @@ def test_a_cache_without_bound_has_no_tokens() -> None:
         "vllm:num_requests_running",
         "vllm:kv_cache_usage_perc",
         "vllm:prefix_cache_hits_total",
-        "vllm:iteration_tokens_total_sum",
+        "vllm:iteration_tokens_total_count",
         "http_requests_total",
     ],
 )
