@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from evalwindow.errors import BadInput, NotFound
 from evalwindow.gate import judge
 from evalwindow.model import SampleResult, Tier, Verdict
+from evalwindow.noise import noise_for
 from evalwindow.scorers import AnyScorer
 from evalwindow.store import Store
 from evalwindow.store.rows import RunRow
@@ -35,7 +36,8 @@ def compare(store: Store, *, run: str, other: str, team: str | None) -> Compared
     _check_comparable(candidate, reference)
     suite = store.suite(candidate.suite_digest)
     results, known = store.results(candidate.id), comparable_results(store, suite, reference.id)
-    verdict = judge(suite, results, known, baseline_run=reference.id)
+    noise = noise_for(store, candidate, suite, reference.id)
+    verdict = judge(suite, results, known, baseline_run=reference.id, noise=noise)
     return Compared(
         run=candidate, other=reference, suite=suite, results=tuple(results), known=tuple(known), verdict=verdict
     )

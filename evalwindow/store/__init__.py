@@ -10,6 +10,7 @@ from evalwindow.store.dispatch import Dispatch
 from evalwindow.store.endings import Endings
 from evalwindow.store.events import Events
 from evalwindow.store.nights import Nights
+from evalwindow.store.noise import Noise
 from evalwindow.store.overview import Overview
 from evalwindow.store.pools import Pools
 from evalwindow.store.reports import Reports
@@ -43,6 +44,7 @@ class Store(
     Pools,
     Rollouts,
     Nights,
+    Noise,
     Reports,
     Overview,
     Retention,

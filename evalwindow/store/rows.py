@@ -143,6 +143,20 @@ class BaselineRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepeatRow:
+    """A run of what another run was: an A/A pair."""
+
+    run_id: str
+    against: str  # the run that it repeated, and was judged against
+    suite_digest: str
+    against_digest: str
+    engines: tuple[EngineInfo, ...]
+    against_engines: tuple[EngineInfo, ...]
+    at: dt.datetime  # when it was concluded
+    lost: bool  # its paired comparison failed
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryRow:
     """One thing to tell somebody about a run or a night."""
 
