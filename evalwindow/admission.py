@@ -11,6 +11,7 @@ from evalwindow.engines.adapters import check_adapter
 from evalwindow.engines.digests import local_model
 from evalwindow.errors import CandidateInvalid, NotFound, PromptTooLong, UnknownName
 from evalwindow.model import Candidate, Sampling, Source, Tier
+from evalwindow.sharding import Prompt, cut
 from evalwindow.suites import Suite
 from evalwindow.tokens import PromptCounter
 
@@ -34,7 +35,7 @@ class Submission:
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """What will run: the suite as it is now, cut into shards of sample ids."""
+    """What will run: the suite as it is now, cut into shards of sample ids, in the order of asking."""
 
     submission: Submission
     suite: Suite
@@ -64,15 +65,9 @@ def decide(
     pool = config.models[submission.candidate.model].pool
     _check_adapter(submission.candidate, config=config, artifact=artifact)
     _check_judges(suite, pool=pool, config=config)
-    _check_prompts(suite, submission.candidate, config=config, counter=counter_of(pool))
-    return Admitted(submission=submission, suite=suite, pool=pool, shards=_shards(suite, config=config))
-
-
-def _shards(suite: Suite, *, config: Config) -> tuple[tuple[str, ...], ...]:
-    """A smoke run is one shard: its tripwire asks again once it has seen every prompt."""
-    ids = tuple(sample.id for sample in suite.samples)
-    size = len(ids) if suite.tier is Tier.SMOKE else config.lanes.of(suite.tier).shard_size
-    return tuple(ids[start : start + size] for start in range(0, len(ids), size))
+    prompts = _prompts(suite, submission.candidate, config=config, counter=counter_of(pool))
+    shards = cut(prompts, lane=None if suite.tier is Tier.SMOKE else config.lanes.of(suite.tier))
+    return Admitted(submission=submission, suite=suite, pool=pool, shards=shards)
 
 
 def _known(*, kind: str, name: str, known: Mapping[str, object], where: str = "") -> None:
@@ -121,18 +116,25 @@ def _check_judges(suite: Suite, *, pool: str, config: Config) -> None:
             )
 
 
-def _check_prompts(suite: Suite, candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> None:
+def _prompts(suite: Suite, candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> list[Prompt]:
     """Render every prompt, so that a missing variable or an over-long one costs nothing but this moment."""
     sampling = suite.sampling(candidate, 0)
     context = _context(candidate, config=config, counter=counter)
+    prompts = []
     for sample in suite.samples:
         messages = suite.render(sample, candidate)
-        if counter is None or context is None:
-            continue
-        tokens = counter.count(messages)
-        _check_room(
-            suite, sample_id=sample.id, model=candidate.model, tokens=tokens, context=context, sampling=sampling
-        )
+        prompt = Prompt.of(sample.id, messages, counter=counter)
+        prompts.append(prompt)
+        if counter is not None and context is not None:
+            _check_room(
+                suite,
+                sample_id=sample.id,
+                model=candidate.model,
+                tokens=prompt.tokens,
+                context=context,
+                sampling=sampling,
+            )
+    return prompts
 
 
 def _context(candidate: Candidate, *, config: Config, counter: PromptCounter | None) -> int | None:

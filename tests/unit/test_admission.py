@@ -40,11 +40,11 @@ def wish(**fields):
     return Submission(**{"key": "k", "team": "search", "suite": "echo", "candidate": candidate, **fields})
 
 
-def admit(suite, submission, counter=None, files=None):
+def admit(suite, submission, counter=None, files=None, config=CONFIG):
     artifacts = {"0" * 64: files or {}}
     return decide(
         submission,
-        config=CONFIG,
+        config=config,
         suites={suite.name: suite},
         artifact=artifacts.__getitem__,
         counter_of=lambda pool: counter,
@@ -59,7 +59,30 @@ def suite(tmp_path):
 def test_a_regression_run_is_cut_into_shards_of_the_lanes_size(suite):
     shards = admit(suite, wish()).shards
     assert [len(shard) for shard in shards] == [25, 25, 10]
-    assert [sample_id for shard in shards for sample_id in shard] == [sample.id for sample in suite.samples]
+    assert {sample_id for shard in shards for sample_id in shard} == {sample.id for sample in suite.samples}
+
+
+def test_samples_that_ask_about_one_document_are_asked_one_after_another(tmp_path):
+    asked = [{"id": f"s{n}", "passage": f"document {n % 3}", "input": f"{n}?", "target": "x"} for n in range(60)]
+    suite = make_suite(tmp_path, asked, sampling={"max_tokens": 10}, prompt={"template": "{{ passage }}: {{ input }}"})
+    order = [int(sample_id[1:]) % 3 for shard in admit(suite, wish()).shards for sample_id in shard]
+    assert order == [0] * 20 + [1] * 20 + [2] * 20
+
+
+def test_each_prompt_is_counted_once_and_its_tokens_bound_its_shard(tmp_path):
+    class Once(Characters):
+        counted = 0
+
+        def count(self, messages):
+            self.counted += 1
+            return super().count(messages)
+
+    suite = make_suite(tmp_path, rows(60), sampling={"max_tokens": 10})
+    few = Lanes(regression=Lane(slots=54, shard_size=25, shard_tokens=18))
+    counter = Once()
+    shards = admit(suite, wish(), counter, config=CONFIG.model_copy(update={"lanes": few})).shards
+    assert {len(shard) for shard in shards} == {3}  # "say 17" has six characters
+    assert counter.counted == 60
 
 
 def test_a_smoke_run_is_one_shard(tmp_path):
