@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,34 +15,47 @@ import redis
 import yaml
 from sqlalchemy import make_url
 
+from benchmarks.sizes import SIZES, Size
+from benchmarks.sizes import THREADS as THREADS
 from demo.github_standin import Standin
 from demo.walkthrough.stage import REPO, TEAM, Stage, new_secret, on_stage, stack_running, standin_running
+from evalwindow.client import Client
+from evalwindow.store import Store
 
-THREADS = "1"  # of the engine, in both arms: as beside a GPU, what surrounds it has a core of its own
-POOL: Mapping[str, Any] = {
-    "dtype": "float32",
-    "max_model_len": 2048,
-    "max_num_seqs": 64,
-    "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", str(512 * 2**20)],
-    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": THREADS, "TORCH_COMPILE_DISABLE": "1"},
+POOL: Mapping[str, Any] = SIZES["mid"].pool
+OTHER_TEAM = "ads"
+Lanes = Mapping[str, Mapping[str, Any]]
+#: what the command line of a process holds -> which it is; consumers come before the unit that is their parent
+OWN = {
+    "evalwindow.web": "web",
+    "workers.dispatcher": "dispatcher",
+    "workers.app": "consumers",
+    "workers.gpu": "GPU unit",
 }
 
 
 @asynccontextmanager
 async def bench_stage(
-    home: Path, *, model: Path, suites: Path, windows: Mapping[str, Any] | None = None
+    home: Path,
+    *,
+    model: Path,
+    suites: Path,
+    windows: Mapping[str, Any] | None = None,
+    pool: Mapping[str, Any] = POOL,
+    lanes: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Stage]:
-    """Everything running, ready and warm, with one pool that serves `model` under the name "bench".
+    """Everything running, ready and warm, with one pool that serves `model` under the name "bench", to two teams.
 
-    With `windows` Airflow runs too.
+    `pool` and `lanes` as in evalwindow.yaml. With `windows` Airflow runs too.
     """
     home.mkdir(parents=True, exist_ok=True)
     config = home / "evalwindow.yaml"
     document = {
         "suites": str(suites.resolve()),
-        "pools": {"warm": {"model": str(model.resolve()), **POOL}},
+        "pools": {"warm": {"model": str(model.resolve()), **pool}},
         "models": {"bench": {"engine": "vllm", "pool": "warm"}},
-        "teams": {TEAM: {"repos": [REPO]}},
+        "lanes": dict(lanes or {}),
+        "teams": {TEAM: {"repos": [REPO]}, OTHER_TEAM: {}},
         "windows": dict(windows or {}),
     }
     config.write_text(yaml.safe_dump(document))
@@ -60,25 +74,66 @@ async def bench_stage(
             yield stage
 
 
+@asynccontextmanager
+async def sized_stage(
+    home: Path, size: Size, *, suites: Path, pool: Mapping[str, Any] | None = None, lanes: Lanes | None = None
+) -> AsyncIterator[Stage]:
+    """A bench_stage for a size; `pool` and `lanes` are laid over the size's own."""
+    ours = {name: {**lane, **(lanes or {}).get(name, {})} for name, lane in size.lanes.items()}
+    wanted = {**size.pool, **(pool or {})}
+    model = size.write(home.parent / "model")
+    async with bench_stage(home, model=model, suites=suites, pool=wanted, lanes=ours) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def client_of(stage: Stage, team: str) -> AsyncIterator[Client]:
+    """Another team's client."""
+    with closing(Store(stage.stack.database_url)) as store:
+        token = store.add_token(team)
+    async with Client.open(stage.stack.base_url, token) as client:
+        yield client
+
+
+@contextmanager
+def workshop() -> Iterator[Path]:
+    """A folder that goes at the end, open to the embedded PostgreSQL, which under root runs as a user of its own."""
+    with tempfile.TemporaryDirectory(prefix="ewb-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        yield home
+
+
 @dataclass(frozen=True, kw_only=True)
 class Usage:
     """What was used up to a moment."""
 
-    own_cpu_s: float  # web, dispatcher, consumers, supervisor
+    cpu_s: Mapping[str, float]  # by process of ours
     engine_cpu_s: float
     redis_bytes: int  # in and out, on the wire
     sql_transactions: int
     wal_bytes: int  # what PostgreSQL wrote down
 
+    @property
+    def own_cpu_s(self) -> float:
+        """Web, dispatcher, consumers and GPU unit."""
+        return sum(self.cpu_s.values())
+
     def since(self, before: Usage) -> Usage:
-        return Usage(**{name: value - getattr(before, name) for name, value in vars(self).items()})
+        return Usage(
+            cpu_s={name: seconds - before.cpu_s.get(name, 0.0) for name, seconds in self.cpu_s.items()},
+            engine_cpu_s=self.engine_cpu_s - before.engine_cpu_s,
+            redis_bytes=self.redis_bytes - before.redis_bytes,
+            sql_transactions=self.sql_transactions - before.sql_transactions,
+            wal_bytes=self.wal_bytes - before.wal_bytes,
+        )
 
 
 def usage(stage: Stage) -> Usage:
-    own, engine = _cpu(stage)
+    own, engine = _cpu()
     transactions, wal = _sql(stage.stack.database_url)
     return Usage(
-        own_cpu_s=own,
+        cpu_s=own,
         engine_cpu_s=engine,
         redis_bytes=_redis_bytes(stage.stack.redis_url),
         sql_transactions=transactions,
@@ -86,18 +141,19 @@ def usage(stage: Stage) -> Usage:
     )
 
 
-def _cpu(stage: Stage) -> tuple[float, float]:
-    """CPU seconds of our own processes and of the engine's, by what their command lines say."""
-    own = engine = 0.0
+def _cpu() -> tuple[dict[str, float], float]:
+    """CPU seconds of our own processes by name, and of the engine's, by what their command lines say."""
+    own, engine = dict.fromkeys(OWN.values(), 0.0), 0.0
     for process in psutil.Process().children(recursive=True):
         try:
             line, times = " ".join(process.cmdline()), process.cpu_times()
         except psutil.NoSuchProcess:
             continue
+        name = next((name for sign, name in OWN.items() if sign in line), None)
         if "vllm" in line or "EngineCore" in line:
             engine += times.user + times.system
-        elif "evalwindow.web" in line or "workers." in line:
-            own += times.user + times.system
+        elif name is not None:
+            own[name] += times.user + times.system
     return own, engine
 
 

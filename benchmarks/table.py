@@ -27,3 +27,11 @@ def p50_p95(values: Sequence[float]) -> tuple[float, float]:
 
 def ms(seconds: float) -> str:
     return f"{seconds * 1e3:.0f} ms"
+
+
+def seconds(value: float) -> str:
+    return f"{value:.2f} s"
+
+
+def ratio(value: float) -> str:
+    return f"{value:.2f}"
