@@ -13,13 +13,13 @@ from evalwindow.config import Config, ReplayModel, WarmModel
 from evalwindow.config_file import read_config
 from evalwindow.engines.base import Engine
 from evalwindow.engines.openai import OpenAIEngine
+from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.replay import ReplayEngine
-from evalwindow.engines.retry import Backoff
+from evalwindow.engines.retry import Backoff, patiently
 from evalwindow.engines.vllm import VllmEngine
 from evalwindow.errors import EngineRefused
 from evalwindow.github.client import GitHub
-from evalwindow.lanes.hold import Lanes
-from evalwindow.lanes.local import LocalLanes
+from evalwindow.lanes.client import RoutedLanes
 from evalwindow.leases import Leases
 from evalwindow.library import SuiteLibrary
 from evalwindow.model import Tier
@@ -48,7 +48,7 @@ class Services:
     library: SuiteLibrary
     github: GitHub | None
     leases: Leases
-    lanes: Lanes
+    lanes: RoutedLanes
     worker: str  # names this process in leases
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set: hand shards back between prompts
     _engines: dict[str, Engine] = field(default_factory=dict)
@@ -73,10 +73,11 @@ class Services:
     @property
     def backoff(self) -> Backoff:
         """How long a prompt waits for an engine that restarts."""
-        return Backoff(base_s=0.1, cap_s=2.0, patience_s=self.settings.engine_patience_s)
+        return _backoff(self.settings)
 
     async def aclose(self) -> None:
         await self.leases.aclose()
+        await self.lanes.aclose()
         for engine in self._engines.values():
             await engine.aclose()
         if self.github is not None:
@@ -96,8 +97,20 @@ def build(settings: Settings, *, config: Config | None = None, queue: Hints | No
         library=SuiteLibrary(config.suites, config.limits),
         github=GitHub.from_settings(settings),
         leases=Leases(partial(store.renew, lease_s=settings.lease_s), lease_s=settings.lease_s),
-        lanes=LocalLanes(config.lanes),
+        lanes=_lanes(settings, config),
         worker=f"{socket.gethostname()}:{os.getpid()}",
+    )
+
+
+def _backoff(settings: Settings) -> Backoff:
+    return Backoff(base_s=0.1, cap_s=2.0, patience_s=settings.engine_patience_s)
+
+
+def _lanes(settings: Settings, config: Config) -> RoutedLanes:
+    return RoutedLanes(
+        config,
+        socket_of=lambda pool: EnginePaths(home=settings.home.resolve(), pool=pool).governor,
+        retry=lambda ask: patiently(ask, _backoff(settings)),
     )
 
 

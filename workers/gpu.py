@@ -1,4 +1,4 @@
-"""The GPU unit: one warm engine and its two Celery consumers. `python -m workers.gpu --pool warm`
+"""The GPU unit: one warm engine, its governor and its two Celery consumers. `python -m workers.gpu --pool warm`
 
 SIGTERM, SIGINT  drain and end: consumers hand their shards back, the engine finishes what is in flight
 SIGHUP           replace the engine: read evalwindow.yaml again, start the new one, switch over, drain the old one
@@ -24,6 +24,9 @@ from evalwindow.engines.flock import FileLock
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.record import EngineRecord
 from evalwindow.errors import Conflict, EvalwindowError, UnknownName
+from evalwindow.lanes.calibration import Calibration
+from evalwindow.lanes.limits import LaneLimits
+from evalwindow.lanes.server import GovernorServer
 from evalwindow.model import Tier
 from evalwindow.settings import Settings, read_settings
 from evalwindow.store import Store
@@ -42,9 +45,14 @@ PAUSES_S = (0.0, 2.0, 5.0, 15.0, 60.0)  # between starts of an engine that does 
 class Unit:
     """Keeps one engine ready and its consumers running, until it is cancelled."""
 
-    def __init__(self, plan: Callable[[], EnginePlan], consumers: Sequence[Consumer], *, stop_first: bool) -> None:
+    def __init__(
+        self, plan: Callable[[], EnginePlan], consumers: Sequence[Consumer], *, stop_first: bool, patience_s: float
+    ) -> None:
         self._plan, self._consumers, self._stop_first = plan, consumers, stop_first
-        self._paths = plan().paths
+        first = plan()
+        self._paths = first.paths
+        patience_s = max(patience_s, 2 * first.pool.cold_start_s)
+        self._governor = GovernorServer(first.paths.governor, _limits(first, None), patience_s=patience_s)
         self._host: EngineHost | None = None
         self._generation = 0
         self._replacing = asyncio.Event()
@@ -64,6 +72,7 @@ class Unit:
             work.result()
 
     async def _work(self) -> None:
+        await self._governor.start()
         await self._start()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_engine())
@@ -92,14 +101,16 @@ class Unit:
     async def _start(self) -> None:
         self._generation += 1
         begun = time.monotonic()
-        host, record = await EngineHost.launch(self._plan(), generation=self._generation)
+        plan = self._plan()
+        host, record = await EngineHost.launch(plan, generation=self._generation)
         self._host = host
         self._publish(host, record)
+        self._governor.open(_limits(plan, record.calibration), engine=record.info.model_digest)
         log.info("engine of pool %s is ready after %.1f s", self._paths.pool, time.monotonic() - begun)
 
     async def _revive(self) -> None:
         """Start again after the engine's death; consumers wait."""
-        self._paths.record.unlink(missing_ok=True)
+        self._away()
         log.error("engine of pool %s died; log: %s", self._paths.pool, self._paths.log)
         await self._running().kill()
         await self._start_until_ready()
@@ -118,7 +129,7 @@ class Unit:
         self._replacing.clear()
         old = self._running()
         if self._stop_first:
-            self._paths.record.unlink(missing_ok=True)
+            self._away()
             await old.drain()
             return await self._start_until_ready()
         try:
@@ -137,6 +148,11 @@ class Unit:
         temporary.replace(link)
         record.write(self._paths.record)
 
+    def _away(self) -> None:
+        """No engine is ready: prompts wait."""
+        self._governor.shut()
+        self._paths.record.unlink(missing_ok=True)
+
     def _running(self) -> EngineHost:
         if self._host is None:
             raise RuntimeError("no engine was started")
@@ -147,11 +163,16 @@ class Unit:
             consumer.restart()
 
     async def _shut_down(self) -> None:
-        self._paths.record.unlink(missing_ok=True)
+        self._away()
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
         if self._host is not None:
             await self._host.drain()
+        await self._governor.stop()
         self._paths.socket.unlink(missing_ok=True)
+
+
+def _limits(plan: EnginePlan, calibration: Calibration | None) -> LaneLimits:
+    return LaneLimits.of(plan.lanes, plan.pool, calibration)
 
 
 async def _unhealthy(host: EngineHost) -> None:
@@ -203,7 +224,8 @@ async def _run(arguments: argparse.Namespace, *, settings: Settings, consumers: 
         return EnginePlan.of(arguments.pool, config=read_config(settings.config), home=settings.home)
 
     async with _heartbeat(arguments.pool, settings=settings) if consumers else nullcontext():
-        await Unit(plan, consumers, stop_first=arguments.stop_first).run()
+        unit = Unit(plan, consumers, stop_first=arguments.stop_first, patience_s=settings.engine_patience_s)
+        await unit.run()
 
 
 @asynccontextmanager

@@ -41,6 +41,11 @@ class EnginePaths:
         """A symbolic link to the socket of the engine that is in use."""
         return self._sockets / f"{self.pool}.sock"
 
+    @property
+    def governor(self) -> Path:
+        """The socket where prompts ask for their turn."""
+        return self._sockets / f"{self.pool}.lanes"
+
     def generation_socket(self, generation: int) -> Path:
         return self._sockets / f"{self.pool}.sock.{generation}"
 

@@ -11,7 +11,6 @@ from typing import Any
 from evalwindow.config import Config, WarmModel
 from evalwindow.engines.adapters import digest_of_folder, read_folder
 from evalwindow.engines.digests import local_model
-from evalwindow.engines.meter import BusyMeter, metered
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.record import read_record
 from evalwindow.engines.residents import Artifact, Residents
@@ -39,7 +38,6 @@ class VllmEngine:
         self._paths = EnginePaths(home=home.resolve(), pool=pool)
         self._http = VllmHttp(self._paths.socket)
         self._backoff = backoff or Backoff()
-        self._meter = BusyMeter()
         models = {name: model for name, model in config.models.items() if isinstance(model, WarmModel)}
         self._folders = {name: model.adapter for name, model in models.items() if model.pool == pool}
         self._digests: dict[str, str] = {}
@@ -81,9 +79,7 @@ class VllmEngine:
 
     async def _ask(self, request: CompletionRequest, *, name: str) -> Completion:
         ask = self._choose if request.choices else self._generate
-        with metered(self._meter) as share:
-            completion = await ask(request, name=name)
-        return replace(completion, usage=replace(completion.usage, gpu_s=share.gpu_s))
+        return await ask(request, name=name)
 
     async def _generate(self, request: CompletionRequest, *, name: str) -> Completion:
         body = chat_body(request, model=name, priority=self._lanes.of(request.tier).priority)

@@ -26,10 +26,29 @@ class Ticket:
         return cls(tier=request.tier, team=team, chars=chars * choices, max_tokens=most)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """Tokens of an answer."""
+
+    prompt: int
+    cached: int  # of the prompt's, found in the prefix cache
+    output: int
+
+    @property
+    def computed(self) -> int:
+        """Prompt tokens that the engine had to read."""
+        return self.prompt - self.cached
+
+    @classmethod
+    def of(cls, usage: Usage) -> Used:
+        return cls(prompt=usage.prompt_tokens, cached=usage.cached_tokens, output=usage.output_tokens)
+
+
 class Hold:
     """Say what was used before the block ends; what it cost is known after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, engine: str = "") -> None:
+        self.engine = engine  # what answers: its model's digest, where a governor says so
         self.usage: Usage | None = None
         self.gpu_s: float | None = None  # None: nobody meters this engine
 

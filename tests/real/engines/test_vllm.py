@@ -73,12 +73,13 @@ async def test_a_stop_string_ends_the_answer_before_it(engine: VllmEngine) -> No
     assert cut.finish_reason == "stop"
 
 
-async def test_usage_tells_tokens_times_and_gpu_seconds(engine: VllmEngine, oracle: Oracle) -> None:
+async def test_usage_tells_tokens_and_times(engine: VllmEngine, oracle: Oracle) -> None:
     request = ask("how much was it?", max_tokens=5)
     usage = (await engine.complete(request)).usage
     assert usage.prompt_tokens == len(oracle.ids(oracle.prompt(request)))
     assert usage.output_tokens == 5
-    assert 0 < usage.engine_s <= usage.gpu_s  # one request alone: the whole round trip is its share
+    assert usage.engine_s > 0
+    assert usage.gpu_s == 0  # that is the governor's to say
     assert usage.queue_s > 0
 
 
