@@ -9,7 +9,20 @@ from collections.abc import Sequence
 
 import typer
 
-from evalwindow.cli import baseline, compare, datasets, night, operate, runs, score, submit, suites, token, upkeep
+from evalwindow.cli import (
+    baseline,
+    compare,
+    datasets,
+    night,
+    operate,
+    pools,
+    runs,
+    score,
+    submit,
+    suites,
+    token,
+    upkeep,
+)
 from evalwindow.errors import EvalwindowError
 
 USAGE = 2  # also the exit code of an inconclusive verdict: both mean that nothing was decided
@@ -31,6 +44,7 @@ app.add_typer(baseline.app, name="baseline")
 app.add_typer(suites.app, name="suites")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(token.app, name="token")
+app.add_typer(pools.app, name="pools")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

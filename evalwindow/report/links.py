@@ -13,6 +13,7 @@ class Links:
     base: str = ""
     home: str = "/nights"  # the list of nights, below `base`
     runs: str | None = None  # the list of all runs, where there is one beside the nights
+    pools: str | None = None  # the pools and their engines, where they are shown
 
     def nights(self, **query: str | None) -> str:
         """The list of nights; `query` None is left out."""

@@ -94,6 +94,7 @@ def _environment() -> Environment:
         words.points,
         words.interval,
         words.seconds,
+        words.rate,
         words.money,
         words.moment,
         words.score,

@@ -54,6 +54,13 @@ def short_percent(value: float) -> str:
     return f"{value * 100:.4g} %"
 
 
+def rate(value: float | None) -> str:
+    """Of tokens a second: 0.42 -> '0.4'; 1234.6 -> '1235'."""
+    if value is None:
+        return NOTHING
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
 def money(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.4f}" if 0 < value < 0.01 else f"{value:.2f}"
 

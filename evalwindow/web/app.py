@@ -17,6 +17,7 @@ from evalwindow.web import (
     health,
     nights,
     pages,
+    pools,
     problems,
     progress,
     runs,
@@ -40,7 +41,7 @@ def create_app(services: Services) -> FastAPI:
     larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
     app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
     app.add_middleware(SafeHeaders)
-    for module in (webhooks, runs, progress, compare, baselines, suites, adapters, pages, nights, health):
+    for module in (webhooks, runs, progress, compare, baselines, suites, adapters, pages, pools, nights, health):
         app.include_router(module.router)
     return app
 

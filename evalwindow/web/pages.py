@@ -81,7 +81,7 @@ async def to_login(request: Request, error: Exception) -> Response:
 def site(request: Request) -> Site:
     """What the pages of nights and runs stand on here; raises LoginNeeded."""
     services = services_of(request)
-    return Site(services=services, links=Links(runs="/runs"), team=page_reader(request, services))
+    return Site(services=services, links=Links(runs="/runs", pools="/pools"), team=page_reader(request, services))
 
 
 def _view(services: Services, run_id: str, reader: str | None) -> RunView:
