@@ -44,11 +44,12 @@ class Slots(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One (sample, epoch) as it is asked, and the key that its answer is kept under."""
+    """One (sample, epoch) as it is asked, of whom, and the key that the answer is kept under."""
 
     sample: Sample
     epoch: int
     request: CompletionRequest
+    info: EngineInfo
     key: str
 
 
@@ -72,7 +73,7 @@ class Evaluator:
 
     def question(self, sample: Sample, epoch: int, *, info: EngineInfo) -> Question:
         request = self.request(sample, epoch)
-        return Question(sample=sample, epoch=epoch, request=request, key=cache_key(info, request))
+        return Question(sample=sample, epoch=epoch, request=request, info=info, key=cache_key(info, request))
 
     def request(self, sample: Sample, epoch: int) -> CompletionRequest:
         spec = self.suite.spec
@@ -100,7 +101,7 @@ class Evaluator:
         sample, epoch = question.sample, question.epoch
         started = time.perf_counter()
         try:
-            completion = await self._complete(question.request, key=question.key, known=known)
+            completion = await self._complete(question.request, info=question.info, key=question.key, known=known)
         except EngineRefused as error:
             return self._refused(sample, epoch, error=str(error), reask=reask)
         latency = time.perf_counter() - started
@@ -115,7 +116,9 @@ class Evaluator:
             latency_s=latency,
         )
 
-    async def _complete(self, request: CompletionRequest, *, key: str, known: Mapping[str, Completion]) -> Completion:
+    async def _complete(
+        self, request: CompletionRequest, *, info: EngineInfo, key: str, known: Mapping[str, Completion]
+    ) -> Completion:
         if key in known:
             return _free(known[key])
         engine = self.engine_of(request.model)
@@ -123,8 +126,8 @@ class Evaluator:
             completion = await engine.complete(request)
             hold.used(completion.usage)
         completion = replace(completion, usage=hold.charged(completion.usage))
-        if self.cache is not None:
-            await self.cache.put(key, completion)
+        if self.cache is not None and hold.engine in ("", info.model_digest):
+            await self.cache.put(key, completion)  # an engine that was replaced meanwhile answers under another key
         return completion
 
     def _refused(self, sample: Sample, epoch: int, *, error: str, reask: bool) -> SampleResult:
@@ -146,9 +149,10 @@ class _Judge:
         request = CompletionRequest(
             model=model, messages=messages, sampling=sampling, schema=schema, tier=evaluator.suite.tier
         )
-        key = cache_key(await evaluator.identity(model), request)
+        info = await evaluator.identity(model)
+        key = cache_key(info, request)
         known = {} if evaluator.cache is None else await evaluator.cache.get([key])
-        completion = await evaluator._complete(request, key=key, known=known)
+        completion = await evaluator._complete(request, info=info, key=key, known=known)
         self._gpu_s += completion.usage.gpu_s
         self._cost += completion.usage.cost
         return completion

@@ -1,6 +1,7 @@
 """Evaluating samples: cache, engine, scorers, refusals, judges."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from evalwindow.engines.replay import ReplayEngine
 from evalwindow.engines.retry import Backoff
 from evalwindow.errors import EngineUnavailable
 from evalwindow.evaluate import Evaluator
+from evalwindow.lanes.hold import Hold
 from evalwindow.model import Candidate, Completion, CompletionRequest, EngineInfo, Usage
 from tests.unit.worlds import make_suite, rows, slots_for, write_outputs
 
@@ -117,6 +119,21 @@ async def test_another_model_is_never_answered_with_the_first_ones_outputs(tmp_p
     [first] = await results(evaluator(suite, right, cache))
     [second] = await results(evaluator(suite, wrong, cache))
     assert (first.scores["exact"].value, second.scores["exact"].value) == (1.0, 0.0)
+
+
+class Replaced:
+    """Slots of an engine that is another one by the time a prompt gets in."""
+
+    @asynccontextmanager
+    async def hold(self, request):
+        yield Hold(engine="the next revision")
+
+
+async def test_an_engine_that_replaced_the_first_one_is_not_kept_under_its_name(tmp_path, cache):
+    suite = make_suite(tmp_path, rows(1))
+    [found] = await results(evaluator(suite, recording(tmp_path, {"s0": "0"}), cache, slots=Replaced()))
+    assert found.scores["exact"].value == 1.0
+    assert cache.kept == {}
 
 
 async def test_epochs_are_asked_one_by_one_with_their_own_seeds(tmp_path, cache):
