@@ -77,6 +77,8 @@ def cost_of(run: RunDocument) -> str:
             f"{run.summary.gpu_s:.1f} GPU-seconds",
             words.counted(run.summary.cache_hits, "cached answer"),
         ]
+    if run.prefix_hit_rate is not None:
+        parts.append(f"prefix cache hit rate {words.percent(run.prefix_hit_rate)}")
     return " · ".join(parts) or "no answers yet"
 
 

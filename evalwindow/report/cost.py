@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalwindow.config import Pool
-from evalwindow.model import SampleResult, Summary
+from evalwindow.model import EngineInfo, SampleResult, Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,17 @@ def cost_of(results: Sequence[SampleResult], *, pool: Pool | None, summary: Summ
         cold_money=None if cold is None else cold * price + charged,
         cache_hits=hits,
     )
+
+
+def prefix_hit_rate(summary: Summary | None, engines: Sequence[EngineInfo]) -> float | None:
+    """Share of the prompt tokens that the engine had in its prefix cache, 0..1; None where no engine told it.
+
+    A warm engine always tells; of an API only more than none is believed.
+    """
+    if summary is None or not summary.prompt_tokens:
+        return None
+    told = summary.cached_tokens or any(engine.engine == "vllm" for engine in engines)
+    return summary.cached_tokens / summary.prompt_tokens if told else None
 
 
 def _spent(results: Sequence[SampleResult]) -> tuple[float, float, int]:

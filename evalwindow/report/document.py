@@ -19,7 +19,7 @@ from evalwindow.model import (
     Tier,
     Verdict,
 )
-from evalwindow.report.cost import CostView
+from evalwindow.report.cost import CostView, prefix_hit_rate
 from evalwindow.report.grade import Outcome
 from evalwindow.report.headline import answer_of
 from evalwindow.report.latency import LatencyView
@@ -100,6 +100,9 @@ class RunDocument(ReportModel):
     concluded_at: dt.datetime | None
     window_end: dt.datetime | None = Field(None, description="no prompt starts after this, until another night goes on")
     url: str = Field(description="the page of the run")
+    prefix_hit_rate: float | None = Field(
+        None, description="share of the prompt tokens that were in the engine's prefix cache; null: no engine told"
+    )
 
 
 class ReportDocument(RunDocument):
@@ -136,8 +139,9 @@ def sample_document(sample: SampleView) -> SampleDocument:
 
 
 def _run_fields(run: RunRow, *, url: str) -> dict[str, Any]:
-    names = set(RunDocument.model_fields) - {"format", "url", "answer"}
-    return {name: getattr(run, name) for name in names} | {"url": url, "answer": answer_of(run)}
+    worked_out = {"url": url, "answer": answer_of(run), "prefix_hit_rate": prefix_hit_rate(run.summary, run.provenance)}
+    names = set(RunDocument.model_fields) - {"format", *worked_out}
+    return {name: getattr(run, name) for name in names} | worked_out
 
 
 def _answers(results: tuple[SampleResult, ...]) -> tuple[AnswerDocument, ...]:

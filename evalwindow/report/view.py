@@ -12,7 +12,7 @@ from typing import Any
 
 from evalwindow.config import Pool
 from evalwindow.model import Answer, Check, Message, Sample, SampleResult, Summary, Verdict
-from evalwindow.report.cost import CostView, cost_of
+from evalwindow.report.cost import CostView, cost_of, prefix_hit_rate
 from evalwindow.report.grade import Outcome, outcome, primary_value
 from evalwindow.report.headline import Tone, title_of, tone_of, word_of
 from evalwindow.report.latency import LatencyView, latency_of
@@ -70,6 +70,10 @@ class RunView:
     @property
     def verdict(self) -> Verdict | None:
         return self.run.verdict
+
+    @property
+    def prefix_hit_rate(self) -> float | None:
+        return prefix_hit_rate(self.summary, self.run.provenance)
 
     @property
     def checks(self) -> tuple[Check, ...]:
