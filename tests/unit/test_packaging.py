@@ -28,6 +28,7 @@ PARTS = {
     "apache-airflow-task-sdk": "apache-airflow",
     "cryptography": "pyjwt",
     "httpx2": "openai",
+    "huggingface-hub": "tokenizers",
     "kombu": "celery",
     "markupsafe": "jinja2",
     "pandas": "great-expectations",
