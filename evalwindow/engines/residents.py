@@ -33,6 +33,12 @@ def lock_path(folder: Path, *, pool: str, name: str) -> Path:
     return folder / f".{pool}.{name}.lock"
 
 
+async def resident_adapters(http: VllmHttp) -> list[str]:
+    """Served names of the adapters that an engine has loaded."""
+    models = (await http.get("/v1/models"))["data"]
+    return [str(model["id"]) for model in models if model["parent"] is not None]
+
+
 @dataclass
 class _Use:
     """This process's use of one adapter."""
@@ -108,7 +114,7 @@ class Residents:
 
     async def _load(self, digest: str, *, path: Path) -> None:
         name = served_name(digest)
-        resident = await self._resident()
+        resident = await resident_adapters(self._http)
         if name in resident:
             return
         while len(resident) >= self._lora.max_adapters:
@@ -119,10 +125,6 @@ class Residents:
             if "add_lora" in str(error):  # the engine lives; it says no to these weights
                 raise EngineRefused(f"adapter {digest[:16]}: {error}") from error
             raise
-
-    async def _resident(self) -> list[str]:
-        models = (await self._http.get("/v1/models"))["data"]
-        return [str(model["id"]) for model in models if model["parent"] is not None]
 
     async def _unload_one(self, resident: list[str]) -> str:
         for name in sorted(resident, key=self._last_used):

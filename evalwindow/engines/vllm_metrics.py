@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from evalwindow.engines.vllm_http import VllmHttp
 from evalwindow.errors import EngineRefused
 
-LOADED, UNLOADED = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
+UNLOADED = "/v1/unload_lora_adapter"  # vLLM counts these calls, but none whose path has "/load" in it
 
 
 class MetricsMissing(EngineRefused):
@@ -41,8 +41,7 @@ class EngineFigures:
     gaps: int  # between two tokens of one request
     gaps_s: float  # seconds of them all
     running_s: float
-    adapter_loads: int  # of LoRA adapters
-    adapter_evictions: int
+    adapter_evictions: int  # of LoRA adapters; with those that are resident now: how many were loaded
 
 
 async def read_figures(http: VllmHttp) -> EngineFigures:
@@ -67,7 +66,6 @@ def figures_of(text: str) -> EngineFigures:
         gaps=int(_total(families, "vllm:inter_token_latency_seconds", "_count")),
         gaps_s=_total(families, "vllm:inter_token_latency_seconds", "_sum"),
         running_s=_total(families, "vllm:request_inference_time_seconds", "_sum"),
-        adapter_loads=_calls(families, LOADED),
         adapter_evictions=_calls(families, UNLOADED),
     )
 
