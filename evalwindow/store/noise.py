@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Double, Row, cast, func, select
+from sqlalchemy.dialects.postgresql import JSONPATH
 
 from evalwindow.model import EngineInfo, RunState
 from evalwindow.store.database import Database
@@ -30,14 +31,14 @@ class Noise(Database):
             again.c.suite_digest,
             again.c.provenance,
             again.c.concluded_at,
-            func.jsonb_path_exists(again.c.verdict, _LOST).label("lost"),
+            func.jsonb_path_exists(again.c.verdict, cast(_LOST, JSONPATH)).label("lost"),
             against.c.id.label("against"),
             against.c.suite_digest.label("against_digest"),
             against.c.provenance.label("against_provenance"),
         )
         statement = (
             select(*columns)
-            .join(against, against.c.id == again.c.verdict.op("->>")("baseline_run"))
+            .join(against, against.c.id == func.jsonb_extract_path_text(again.c.verdict, "baseline_run"))
             .join(mine, mine.c.id == baseline_run)
             .where(*same, ~again.c.use_cache, again.c.state == RunState.CONCLUDED, again.c.id != against.c.id)
             .order_by((against.c.id == baseline_run).desc(), again.c.id.desc())
@@ -63,7 +64,7 @@ class Noise(Database):
 
 def _value(scorer: str) -> ColumnElement[float]:
     """A scorer's value in a result; null: unscored."""
-    return cast(result.c.scores.op("->")(scorer).op("->>")("value"), Double)
+    return cast(func.jsonb_extract_path_text(result.c.scores, scorer, "value"), Double)
 
 
 def _repeat(row: Row[Any]) -> RepeatRow:
