@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from pathlib import Path
 from typing import Any
 
-from benchmarks.bench_stack import bench_stage
-from benchmarks.models import write_mid_model
+from benchmarks.bench_stack import bench_stage, workshop
+from benchmarks.bench_suites import write_bench_suite
+from benchmarks.sizes import SIZES
 from benchmarks.table import table
-from benchmarks.throughput import TOKENS, write_bench_suite
-from demo.walkthrough.stage import ROOT, TEAM, Stage
+from demo.walkthrough.stage import TEAM, Stage
 from evalwindow.airflow_api import AirflowApi, DagRun, TaskInstance
 from evalwindow.report.document import RunDocument
 from evalwindow.store import Store
@@ -29,12 +27,10 @@ WINDOW: dict[str, Any] = {
 
 async def measure(size: str) -> None:
     """`size`: tiny or mid, as for the throughput."""
-    with tempfile.TemporaryDirectory(prefix="ewb-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # embedded PostgreSQL runs as a user of its own under root
-        tiny = ROOT / "demo/models/baseline"
-        model = tiny if size == "tiny" else write_mid_model(home / "mid", tokenizer=tiny)
-        write_bench_suite(home / "suites", max_tokens=TOKENS[size])
+    chosen = SIZES[size]
+    with workshop() as home:
+        model = chosen.write(home / "model")
+        write_bench_suite(home / "suites", max_tokens=chosen.tokens)
         windows = {"nightly": WINDOW}
         async with bench_stage(home / "stack", model=model, suites=home / "suites", windows=windows) as stage:
             print(await _compare(stage, size), flush=True)

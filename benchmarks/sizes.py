@@ -27,6 +27,7 @@ class Long:
     tokens: tuple[int, int]  # of a prompt, from and to
     max_tokens: int  # of an answer
     step_tokens: int  # of an engine's step, where long prompts are read in chunks
+    shard_tokens: int  # of a shard: several long prompts, and all short ones
     engine: Mapping[str, Any]  # laid over the size's own
 
 
@@ -101,21 +102,26 @@ def _llama_8b(folder: Path) -> Path:
     return write_shape(folder, tokenizer=TINY)
 
 
-ROOMY: Mapping[str, Any] = {"kv_cache_memory_bytes": 1024 * MIB}
 SIZES: Mapping[str, Size] = {
     "tiny": Size(
         name="tiny",
         write=_tiny,
         tokens=48,
         gap_s=0.5,
-        long=Long(tokens=(1_500, 3_000), max_tokens=256, step_tokens=256, engine=ROOMY),
+        long=Long(
+            tokens=(1_500, 3_000),
+            max_tokens=128,
+            step_tokens=256,
+            shard_tokens=20_000,
+            engine={"kv_cache_memory_bytes": 256 * MIB},  # 35,000 tokens
+        ),
     ),
     "mid": Size(
         name="mid",
         write=_mid,
         tokens=64,
         gap_s=5.0,
-        long=Long(tokens=(1_500, 3_000), max_tokens=256, step_tokens=256, engine=ROOMY),
+        long=Long(tokens=(600, 1_200), max_tokens=64, step_tokens=256, shard_tokens=8_000, engine={}),
     ),
     "8b": Size(
         name="8b",
@@ -128,7 +134,7 @@ SIZES: Mapping[str, Size] = {
         environment={},
         tokens=512,
         gap_s=3.0,
-        long=Long(tokens=(20_000, 28_000), max_tokens=1024, step_tokens=2048, engine={}),
+        long=Long(tokens=(20_000, 28_000), max_tokens=1024, step_tokens=2048, shard_tokens=100_000, engine={}),
         gpu=True,
     ),
 }

@@ -1,10 +1,12 @@
-"""From GitHub's webhook to the verdict: a 10-prompt smoke on an idle warm pool, and where the time goes."""
+"""From GitHub's webhook to the verdict: a 10-prompt smoke on an idle warm pool, and where the time goes.
+
+With the demo's model it is the demo's smoke; other models answer nothing rightly, and get one that passes all the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,9 @@ import psycopg
 import yaml
 from sqlalchemy import make_url
 
-from benchmarks.bench_stack import POOL, bench_stage
+from benchmarks.bench_stack import sized_stage, workshop
+from benchmarks.bench_suites import write_smoke_suite
+from benchmarks.sizes import SIZES, Size
 from benchmarks.table import ms, p50_p95, table
 from demo.walkthrough.pulls import CONFIG, Pull, open_pull
 from demo.walkthrough.stage import ROOT, TEAM, Stage
@@ -43,28 +47,31 @@ class Split:
         return list(cls.__dataclass_fields__)
 
 
-async def measure(*, rounds: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="ewb-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        suite = _suite(home / "suites")
-        async with bench_stage(home / "stack", model=ROOT / "demo/models/baseline", suites=home / "suites") as stage:
-            splits = [await _one(stage, number) for number in range(1, rounds + WARM_UPS + 1)][WARM_UPS:]
-            bare = [await _bare(stage, suite, seed=seed) for seed in range(rounds + WARM_UPS)][WARM_UPS:]
+async def measure(size: str = "tiny", *, rounds: int) -> None:
+    """`rounds` pull requests, one after another."""
+    chosen = SIZES[size]
+    with workshop() as home:
+        suite = _suite(home / "suites", chosen)
+        async with sized_stage(home / "stack", chosen, suites=home / "suites") as stage:
+            numbers = range(1, rounds + WARM_UPS + 1)
+            splits = [await _one(stage, number, suite=suite.name) for number in numbers][WARM_UPS:]
+            bare = [await _bare(stage, suite, chosen, seed=seed) for seed in range(rounds + WARM_UPS)][WARM_UPS:]
     print(_report(splits, bare), flush=True)
 
 
-def _suite(folder: Path) -> Suite:
+def _suite(folder: Path, size: Size) -> Suite:
     """The demo's smoke suite alone."""
+    if size.name != "tiny":
+        return write_smoke_suite(folder, max_tokens=size.smoke_tokens)
     (folder / "data").mkdir(parents=True)
     shutil.copy(ROOT / "suites/demo-smoke.yaml", folder)
     shutil.copy(ROOT / "suites/data/demo-smoke.jsonl", folder / "data")
     return load_suite(folder / "demo-smoke.yaml", Limits())
 
 
-async def _one(stage: Stage, number: int) -> Split:
+async def _one(stage: Stage, number: int, *, suite: str) -> Split:
     """One pull request; its seed is its number, so that the result cache knows nothing."""
-    wish = {"suites": ["demo-smoke"], "candidate": {"model": "bench", "sampling": {"seed": number}}}
+    wish = {"suites": [suite], "candidate": {"model": "bench", "sampling": {"seed": number}}}
     pull = Pull(number=number, title="bench", files={CONFIG: yaml.safe_dump(wish).encode()})
     told = await open_pull(stage, pull)
     await asyncio.sleep(SETTLED_S)  # GitHub knows of the check a moment before its row does
@@ -106,10 +113,10 @@ def _received_at(url: str, sha: str) -> float:
     return float(row[0].timestamp())
 
 
-async def _bare(stage: Stage, suite: Suite, *, seed: int) -> float:
+async def _bare(stage: Stage, suite: Suite, size: Size, *, seed: int) -> float:
     """The limit: the same ten prompts straight into the same engine, seconds until the last answer."""
     config = Config(
-        pools={"warm": Pool(model="served", **{**POOL, "arguments": tuple(POOL["arguments"])})},
+        pools={"warm": Pool(model="served", **{**size.pool, "arguments": tuple(size.pool["arguments"])})},
         models={"bench": WarmModel(engine="vllm", pool="warm")},
         teams={TEAM: Team()},
     )

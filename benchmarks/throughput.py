@@ -1,4 +1,8 @@
-"""500 prompts through everything (API, SQL, Celery, engine, scoring) against offline `vllm.LLM.chat`, in one run."""
+"""500 prompts through everything (API, SQL, Celery, engine, scoring) against offline `vllm.LLM.chat`, in one run.
+
+Offline and served take turns, for machines are noisy: offline, served, offline, served, offline. Each time they are
+served twice: alone, and with a smoke of ten prompts every few seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,86 +10,90 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-import yaml
-
-from benchmarks.bench_stack import POOL, THREADS, Usage, bench_stage, usage
-from benchmarks.models import write_mid_model
-from benchmarks.table import table
+from benchmarks.bench_stack import Usage, sized_stage, usage, workshop
+from benchmarks.bench_suites import NIGHT, SMOKE, salted, write_bench_suite, write_smoke_suite
+from benchmarks.load import ApiNight, all_through
+from benchmarks.runs import MODEL, Taken, take
+from benchmarks.sizes import SIZES, THREADS, Size
+from benchmarks.table import ratio, seconds, table
 from demo.walkthrough.stage import ROOT, Stage
-from evalwindow.config import Limits
 from evalwindow.model import Candidate
-from evalwindow.report.document import RunDocument
-from evalwindow.suites import Suite, load_suite
+from evalwindow.suites import Suite
 
-PATIENCE_S = 1200.0
-TOKENS = {"tiny": 48, "mid": 64}  # of output at most
-AIMS = {"tiny": "aim: under 5 ms of overhead a sample", "mid": "aim: at least 0.90"}
+AIM = "aim: at least 0.95 alone, 0.90 beside smoke"
+AIMS = {"tiny": "little but overhead is left; aim: CPU of our own under 2 ms a sample", "mid": AIM, "8b": AIM}
 
 
-async def measure(size: str) -> None:
-    """`size`: tiny (the demo's model: shows overhead) or mid (39 M random parameters: shows the ratio)."""
-    with tempfile.TemporaryDirectory(prefix="ewb-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # embedded PostgreSQL runs as a user of its own under root
-        model = _model(size, home)
-        suite = write_bench_suite(home / "suites", max_tokens=TOKENS[size])
-        offline = await _offline(model, suite, job=home / "job.json")
-        run, used = await _served(home / "stack", model=model, suite=suite)
-    print(_report(size, offline=offline, run=run, used=used, samples=len(suite.samples)), flush=True)
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Seconds and output tokens of one measurement."""
+
+    seconds: float
+    tokens: float
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
 
 
-def _model(size: str, home: Path) -> Path:
-    tiny = ROOT / "demo/models/baseline"
-    return tiny if size == "tiny" else write_mid_model(home / "mid", tokenizer=tiny)
+@dataclass(frozen=True, kw_only=True)
+class Paces:
+    """Each way's measurements, in their order."""
+
+    offline: list[Pace] = field(default_factory=list)
+    alone: list[Pace] = field(default_factory=list)  # submission to verdict
+    working: list[Pace] = field(default_factory=list)  # the same, from the first claim on
+    beside: list[Pace] = field(default_factory=list)  # with smokes; the regression's tokens
+    beside_all: list[Pace] = field(default_factory=list)  # the same; the smokes' tokens too
+    used: list[Usage] = field(default_factory=list)  # by those alone
+    smokes: list[int] = field(default_factory=list)
 
 
-def write_bench_suite(folder: Path, *, max_tokens: int) -> Suite:
-    """The demo's 500 prompts under the name "bench"."""
-    folder.mkdir()
-    data = ROOT / "suites/data/demo-regression.jsonl"
-    (folder / "bench.jsonl").write_bytes(data.read_bytes())
-    document = {
-        "suite": "bench",
-        "tier": "regression",
-        "dataset": {"path": "bench.jsonl"},
-        "sampling": {"max_tokens": max_tokens},
-        "scorers": ["exact"],
-    }
-    path = folder / "bench.yaml"
-    path.write_text(yaml.safe_dump(document))
-    return load_suite(path, Limits())
+async def measure(size: str, *, rounds: int = 2, prompts: int = 500, gap_s: float | None = None) -> None:
+    """`size`: tiny shows overhead, mid and 8b the ratio. Served `rounds` times alone and beside smokes."""
+    chosen, paces = SIZES[size], Paces()
+    with workshop() as home:
+        suite = write_bench_suite(home / "suites", max_tokens=chosen.tokens, prompts=prompts)
+        write_smoke_suite(home / "suites", max_tokens=chosen.smoke_tokens)
+        for number in range(rounds):
+            paces.offline.append(await _offline(chosen, suite, home=home, salt=_salt(chosen, 3 * number)))
+            salts = _salt(chosen, 3 * number + 1), _salt(chosen, 3 * number + 2)
+            await _served(chosen, paces, home=home / f"stack{number}", salts=salts, gap_s=gap_s or chosen.gap_s)
+        paces.offline.append(await _offline(chosen, suite, home=home, salt=_salt(chosen, 3 * rounds)))
+    print(report(chosen, paces, samples=len(suite.samples), gap_s=gap_s or chosen.gap_s), flush=True)
 
 
-async def _offline(model: Path, suite: Suite, *, job: Path) -> dict[str, float]:
-    candidate = Candidate(model="bench")
+def _salt(size: Size, number: int) -> str:
+    """Nothing may be found in a prefix cache from another measurement; a CPU's blocks are longer than these prompts."""
+    return chr(ord("a") + number) if size.gpu else ""
+
+
+async def _offline(size: Size, suite: Suite, *, home: Path, salt: str) -> Pace:
+    candidate = Candidate(model=MODEL, template=salted(salt) if salt else None)
     prompts = [[vars(message) for message in suite.render(sample, candidate)] for sample in suite.samples]
     sampling = suite.sampling(candidate, 0)
-    engine = {
-        "model": str(model),
-        "dtype": POOL["dtype"],
-        "max_model_len": POOL["max_model_len"],
-        "max_num_seqs": POOL["max_num_seqs"],
-        "enforce_eager": True,
-        "kv_cache_memory_bytes": int(POOL["arguments"][-1]),
-    }
+    engine = {"model": str(size.write(home / "model")), **size.offline}
     parameters = {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "seed": sampling.seed}
+    job = home / "job.json"
     job.write_text(json.dumps({"engine": engine, "sampling": parameters, "prompts": prompts}))
-    return await _in_a_process(job)
+    result = await _in_a_process(job, environment=size.environment)
+    print(f"  offline: {result['seconds']:.2f} s", flush=True)
+    return Pace(seconds=result["seconds"], tokens=result["output_tokens"])
 
 
-async def _in_a_process(job: Path) -> dict[str, float]:
-    environment = {**os.environ, **POOL["environment"], "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+async def _in_a_process(job: Path, *, environment: Mapping[str, str]) -> dict[str, float]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "benchmarks.offline",
         str(job),
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, **environment, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -97,50 +105,70 @@ async def _in_a_process(job: Path) -> dict[str, float]:
     return result
 
 
-async def _served(home: Path, *, model: Path, suite: Suite) -> tuple[RunDocument, Usage]:
-    async with bench_stage(home, model=model, suites=home.parent / "suites") as stage:
-        await _run(stage, sampling={"max_tokens": 1})  # every process has done its first time
+async def _served(size: Size, paces: Paces, *, home: Path, salts: tuple[str, str], gap_s: float) -> None:
+    async with sized_stage(home, size, suites=home.parent / "suites") as stage:
+        for suite in (NIGHT, SMOKE):  # every process has done its first time
+            await take(stage.client, suite, salt="warm", sampling={"max_tokens": 1})
         before = usage(stage)
-        run = await _run(stage, sampling={})
-        return run, usage(stage).since(before)
+        alone = await take(stage.client, NIGHT, salt=salts[0])
+        paces.used.append(usage(stage).since(before))
+        paces.alone.append(Pace(seconds=alone.verdict_s, tokens=alone.summary.output_tokens))
+        paces.working.append(Pace(seconds=alone.working_s, tokens=alone.summary.output_tokens))
+        night, smokes = await _with_smokes(stage, salt=salts[1], gap_s=gap_s)
+    inside = sum(smoke.summary.output_tokens for smoke in smokes if smoke.concluded <= night.concluded)
+    paces.beside.append(Pace(seconds=night.verdict_s, tokens=night.summary.output_tokens))
+    paces.beside_all.append(Pace(seconds=night.verdict_s, tokens=night.summary.output_tokens + inside))
+    paces.smokes.append(len(smokes))
+    print(f"  served: {alone.verdict_s:.2f} s alone, {night.verdict_s:.2f} s beside {len(smokes)} smokes", flush=True)
 
 
-async def _run(stage: Stage, *, sampling: dict[str, Any]) -> RunDocument:
-    candidate = {"model": "bench", "sampling": sampling}
-    accepted = await stage.client.submit({"suite": "bench", "candidate": candidate, "use_cache": False})
-    return await stage.client.wait(accepted.id, timeout_s=PATIENCE_S)
+async def _with_smokes(stage: Stage, *, salt: str, gap_s: float) -> tuple[Taken, list[Taken]]:
+    smokes: list[Taken] = []
+
+    async def smoke() -> float:
+        smokes.append(await take(stage.client, SMOKE))
+        return smokes[-1].verdict_s
+
+    night = await ApiNight.begin(stage.client, NIGHT, salt=salt)
+    await all_through(night, smoke, gap_s=gap_s, until_left=0)
+    return await night.taken(), smokes
 
 
-def _report(size: str, *, offline: dict[str, float], run: RunDocument, used: Usage, samples: int) -> str:
-    if run.summary is None or run.started_at is None or run.concluded_at is None:
-        raise RuntimeError(f"run {run.id} ended as {run.state}")
-    whole = (run.concluded_at - run.created_at).total_seconds()
-    working = (run.concluded_at - run.started_at).total_seconds()
+def report(size: Size, paces: Paces, *, samples: int, gap_s: float) -> str:
+    """Medians, their spread, and ratios of output tokens a second to offline."""
+    peer = median(pace.rate for pace in paces.offline)
     rows = [
-        [
-            "offline LLM.chat",
-            f"{offline['seconds']:.2f} s",
-            f"{offline['output_tokens'] / offline['seconds']:.0f}",
-            "1",
-        ],
-        _row("evalwindow, first claim to verdict", working, run.summary.output_tokens, offline),
-        _row("evalwindow, submission to verdict", whole, run.summary.output_tokens, offline),
+        _row("offline LLM.chat", paces.offline, peer),
+        _row("evalwindow, submission to verdict", paces.alone, peer),
+        _row("evalwindow, first claim to verdict", paces.working, peer),
+        _row(f"with a smoke every {gap_s:g} s, the regression's tokens", paces.beside, peer),
+        _row("the same, all tokens", paces.beside_all, peer),
     ]
-    head = ["500 prompts through", "wall", "output tokens/s", "ratio"]
-    title = f"Throughput, {size} model ({AIMS[size]}); engine with {THREADS} thread in both"
-    overhead = 1e3 * (working - offline["seconds"]) / samples
-    costs = [
-        ["wall beyond offline", f"{overhead:.1f} ms"],
-        ["CPU of web, dispatcher and consumers", f"{1e3 * used.own_cpu_s / samples:.1f} ms"],
-        ["CPU of the engine", f"{1e3 * used.engine_cpu_s / samples:.1f} ms"],
-        ["Redis, both ways", f"{used.redis_bytes / samples:.0f} bytes"],
-        ["SQL transactions", f"{used.sql_transactions / samples:.3f}"],
-        ["SQL, written to the log", f"{used.wal_bytes / samples:.0f} bytes"],
-    ]
-    return table(title, head, rows) + "\n" + table(f"Overhead a sample, {size} model", ["what", "a sample"], costs)
+    threads = "" if size.gpu else f"; engine with {THREADS} thread in all"
+    head = [f"{samples} prompts", "times", "wall", "from - to", "output tokens/s", "ratio", "from - to"]
+    title = f"Goodput, {size.name} model ({AIMS[size.name]}){threads}"
+    wall = median(pace.seconds for pace in paces.alone) - median(pace.seconds for pace in paces.offline)
+    costs = [["wall beyond offline", f"{1e3 * wall / samples:.2f} ms"], *_costs(paces.used, samples=samples)]
+    return table(title, head, rows) + "\n" + table(f"Overhead a sample, {size.name} model", ["what", "a sample"], costs)
 
 
-def _row(name: str, seconds: float, tokens: int, offline: dict[str, float]) -> list[str]:
-    rate = tokens / seconds
-    ratio = rate / (offline["output_tokens"] / offline["seconds"])
-    return [name, f"{seconds:.2f} s", f"{rate:.0f}", f"{ratio:.2f}"]
+def _row(name: str, paces: Sequence[Pace], peer: float) -> list[str]:
+    walls, rates = sorted(pace.seconds for pace in paces), sorted(pace.rate for pace in paces)
+    spread = f"{seconds(walls[0])} - {seconds(walls[-1])}"
+    ratios = f"{ratio(rates[0] / peer)} - {ratio(rates[-1] / peer)}"
+    middle = median(rates)
+    return [name, str(len(paces)), seconds(median(walls)), spread, f"{middle:.0f}", ratio(middle / peer), ratios]
+
+
+def _costs(used: Sequence[Usage], *, samples: int) -> list[list[str]]:
+    """Means over all times."""
+    count = samples * len(used)
+    cpu = {name: sum(each.cpu_s[name] for each in used) for name in used[0].cpu_s}
+    parts = ", ".join(f"{name} {1e3 * spent / count:.2f}" for name, spent in cpu.items())
+    return [
+        [f"CPU of our own processes ({parts})", f"{1e3 * sum(cpu.values()) / count:.2f} ms"],
+        ["CPU of the engine", f"{1e3 * sum(each.engine_cpu_s for each in used) / count:.2f} ms"],
+        ["Redis, both ways", f"{sum(each.redis_bytes for each in used) / count:.0f} bytes"],
+        ["SQL transactions", f"{sum(each.sql_transactions for each in used) / count:.3f}"],
+        ["SQL, written to the log", f"{sum(each.wal_bytes for each in used) / count:.0f} bytes"],
+    ]
