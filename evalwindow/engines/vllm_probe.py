@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from evalwindow.config import Canary, Lanes, Pool
 from evalwindow.engines.vllm import chat_body
@@ -14,6 +17,8 @@ from evalwindow.engines.vllm_http import VllmHttp
 from evalwindow.errors import EngineRefused, EngineUnavailable
 from evalwindow.lanes.calibration import Calibration
 from evalwindow.model import CompletionRequest, Message, Sampling
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +57,14 @@ class EngineProbe:
         return Facts(version=version["version"], max_model_len=models["data"][0]["max_model_len"])
 
     async def warm_up(self) -> None:
-        """The first answer and the first log-probabilities cost seconds each; nobody's prompt should pay them."""
+        """The first answer of each kind costs up to seconds (kernels, a tokenizer's grammar): nobody's prompt pays."""
         messages = (Message(role="user", content="warm up"),)
         await self._answer(messages, max_tokens=4)
         await score_choices(self._http, model=self._name, messages=messages, choices=("yes", "no"), priority=0)
+        try:
+            await self._answer(messages, max_tokens=4, schema={"type": "boolean"})
+        except EngineRefused as error:
+            log.warning("the engine of %s takes no JSON schema: %s", self._name, error)
 
     async def check(self, canary: Canary | None) -> None:
         """Raises EngineUnavailable with both texts when the answer is another than the expected one."""
@@ -74,7 +83,11 @@ class EngineProbe:
             return None
         return await calibrate(self._http, name=self._name, pool=pool, lanes=lanes, context=context)
 
-    async def _answer(self, messages: tuple[Message, ...], *, max_tokens: int) -> str:
-        request = CompletionRequest(model=self._name, messages=messages, sampling=Sampling(max_tokens=max_tokens))
+    async def _answer(
+        self, messages: tuple[Message, ...], *, max_tokens: int, schema: Mapping[str, Any] | None = None
+    ) -> str:
+        request = CompletionRequest(
+            model=self._name, messages=messages, sampling=Sampling(max_tokens=max_tokens), schema=schema
+        )
         answer = await self._http.post("/v1/chat/completions", chat_body(request, model=self._name, priority=0))
         return str(answer["choices"][0]["message"]["content"] or "")

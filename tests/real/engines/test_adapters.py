@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import aiohttp
 import pytest
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from evalwindow.config import Lora
 from evalwindow.content import digest_of
 from evalwindow.engines.adapters import materialise
-from evalwindow.engines.residents import served_name
+from evalwindow.engines.residents import resident_adapters, served_name
 from evalwindow.engines.vllm import VllmEngine
+from evalwindow.engines.vllm_http import VllmHttp
+from evalwindow.engines.vllm_metrics import read_figures
 from evalwindow.errors import EngineRefused, EngineUnavailable
 from tests.real.engines.requests import ask
 from tests.real.engines.tiny import adapter_files
@@ -40,9 +42,11 @@ def keep(unit: GpuUnit, files: Mapping[str, bytes]) -> str:
 
 
 async def resident(unit: GpuUnit) -> set[str]:
-    connector = aiohttp.UnixConnector(str(unit.paths.socket))
-    async with aiohttp.ClientSession(connector=connector) as session, session.get("http://e/v1/models") as response:
-        return {model["id"] for model in (await response.json())["data"]} - {POOL}
+    http = VllmHttp(unit.paths.socket)
+    try:
+        return set(await resident_adapters(http))
+    finally:
+        await http.aclose()
 
 
 async def test_an_adapter_answers_as_peft_computes_it(
@@ -80,6 +84,24 @@ async def test_the_least_recently_used_adapter_makes_room(
     for digest in digests:
         await engine.complete(ask("hello", adapter=digest))
     assert await resident(unit) == {served_name(digest) for digest in digests[1:]}
+
+
+async def test_two_adapters_that_share_one_place_take_turns_and_the_engine_counts_them(
+    unit: GpuUnit, digests: list[str]
+) -> None:
+    one_place = unit.config.pools[POOL].model_copy(update={"lora": Lora(max_adapters=1, max_rank=8)})
+    config = unit.config.model_copy(update={"pools": {POOL: one_place}})
+    engine = VllmEngine(home=unit.home, pool=POOL, config=config, artifact=unit.artifact)
+    first = [await engine.complete(ask("go on", max_tokens=16, adapter=digest)) for digest in digests[:2]]
+    before = await read_figures(engine._http)
+    for _ in range(3):
+        for digest, known in zip(digests[:2], first, strict=True):
+            again = await engine.complete(ask("go on", max_tokens=16, adapter=digest))
+            assert again.text == known.text
+            assert await resident_adapters(engine._http) == [served_name(digest)]
+    after = await read_figures(engine._http)
+    assert after.adapter_evictions - before.adapter_evictions == 6
+    await engine.aclose()
 
 
 async def test_an_adapter_in_use_is_never_unloaded(unit: GpuUnit, digests: list[str]) -> None:
