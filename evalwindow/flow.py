@@ -166,10 +166,9 @@ async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None
 
 async def _work(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
     """Evaluate the shard. At its window's end, or this process's, it is handed back: no attempt has failed then."""
-    store = services.store
     slots = Slots(services.lanes, services.stopping.is_set, lease.closed, team=claimed.team)
     try:
-        await _evaluate(services, claimed, slots)
+        last = await _evaluate(services, claimed, slots)
     except Interrupted:
         await _hand_back(services, claimed)
     except EngineUnavailable as error:
@@ -182,7 +181,7 @@ async def _work(services: Services, claimed: ClaimedShard, lease: Lease) -> None
         log.exception("shard %s failed", claimed.id)
         await _give_up(services, claimed, f"{type(error).__name__}: {error}")
     else:
-        if await outlasting(lambda: store.finish(claimed.id, claimed.token)):
+        if last:
             await conclude(services, claimed.run_id)
 
 
@@ -200,26 +199,39 @@ async def _give_up(services: Services, claimed: ClaimedShard, reason: str) -> No
         await conclude(services, claimed.run_id)
 
 
-async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> None:
-    """Every sample of the shard that has no result yet; on smoke also the tripwire's further calls."""
+async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> bool:
+    """Every sample of the shard that has no result yet; on smoke also the tripwire's further calls.
+
+    The shard is done then; True when nothing of its run remains.
+    """
     store = services.store
-    run = await outlasting(lambda: store.run(claimed.run_id))
-    suite = await outlasting(lambda: store.suite(run.suite_digest))
-    recorder = Recorder(store, run_id=run.id, shard_id=claimed.id, token=claimed.token)
-    evaluator = Evaluator(
-        suite=suite,
-        candidate=run.candidate,
-        engine_of=services.engine_of,
-        cache=recorder if run.use_cache else None,
-        slots=slots,
-        backoff=services.backoff,
+    suite = await outlasting(lambda: store.suite(claimed.suite_digest))
+    done = set() if claimed.fresh else await outlasting(lambda: store.done(claimed.run_id, claimed.sample_ids))
+    recorder = Recorder(
+        store,
+        run_id=claimed.run_id,
+        shard_id=claimed.id,
+        token=claimed.token,
+        ledger=services.leases.ledger,
+        expected=len(claimed.sample_ids) * suite.spec.epochs - len(done),
     )
-    info = await evaluator.info()
-    await outlasting(lambda: store.note_engine(run.id, info))
-    work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=info)
-    await work.run(claimed.sample_ids, done=await outlasting(lambda: store.done(run.id, claimed.sample_ids)))
-    if work.asks_again:
-        await work.reask(await outlasting(lambda: store.results(run.id)))
+    async with recorder:
+        evaluator = Evaluator(
+            suite=suite,
+            candidate=claimed.candidate,
+            engine_of=services.engine_of,
+            cache=recorder if claimed.use_cache else None,
+            slots=slots,
+            backoff=services.backoff,
+        )
+        info = await evaluator.info()
+        await outlasting(lambda: store.note_engine(claimed.run_id, info))
+        work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=info)
+        await work.run(claimed.sample_ids, done=done)
+        if work.asks_again:
+            await recorder.write()
+            await work.reask(await outlasting(lambda: store.results(claimed.run_id)))
+        return await recorder.finish()
 
 
 async def conclude(services: Services, run_id: str) -> None:

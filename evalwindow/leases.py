@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from evalwindow.errors import ServiceDown
+from evalwindow.recorder import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,14 @@ class Lease:
 
 
 class Leases:
-    """Renews every lease of the process in one round trip, every third of its length."""
+    """Renews every lease of the process in one round trip, every third of its length.
+
+    `ledger` is what their holders have not written yet.
+    """
 
     def __init__(self, renew: Renew, *, lease_s: float) -> None:
         self._renew, self._pause = renew, lease_s / 3
+        self.ledger = Ledger()
         self._held: dict[str, Lease] = {}
         self._task: asyncio.Task[None] | None = None
 

@@ -1,12 +1,12 @@
-"""Chores: things that a process does over and over, whatever happens to the services below it."""
+"""Chores: things that a process does whenever there is something to do, whatever happens to the services below it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from evalwindow.errors import ServiceDown
 
@@ -19,30 +19,56 @@ LONGEST_PAUSE_S = 5.0
 Round = Callable[[], Awaitable[bool]]
 
 
-async def keep(name: str, work: Round, *, poll_s: float, stopping: asyncio.Event) -> None:
-    """Do rounds until `stopping` is set.
+class Bell:
+    """Wakes one chore, at once or at a moment; ringing it often before it is heard is ringing it once."""
 
-    A service that is away is said once, and once that it is back; rounds are tried at growing pauses until then. A
-    defect is logged with its traceback and ends only its round.
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    def ring_in(self, seconds: float | None) -> None:
+        """At that moment, instead of the one that was set before; None: at none."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if seconds is not None:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, seconds), self.ring)
+
+    def heard(self) -> None:
+        self._rung.clear()
+
+    async def wait(self) -> None:
+        await self._rung.wait()
+
+
+async def keep(name: str, work: Round, *, bell: Bell, pause_s: float, stopping: asyncio.Event) -> None:
+    """Do a round, and another one whenever the bell has rung, until `stopping` is set.
+
+    A service that is away is said once, and once that it is back; rounds are tried at growing pauses from `pause_s` on
+    until then. A defect is logged with its traceback and ends only its round.
     """
-    away, pause = False, poll_s
+    away, pause = False, pause_s
     while not stopping.is_set():
+        bell.heard()
         try:
             more = await work()
         except ServiceDown as error:
             if not away:
                 log.error("%s waits: %s", name, error)
+            await _sleep(pause, stopping)
             away, pause = True, min(2 * pause, LONGEST_PAUSE_S)
         except Exception:
             log.exception("%s", name)
-            pause = LONGEST_PAUSE_S
+            await _sleep(LONGEST_PAUSE_S, stopping)
         else:
             if away:
                 log.info("%s goes on", name)
-            away, pause = False, poll_s
-            if more:
-                continue
-        await _sleep(pause, stopping)
+            away, pause = False, pause_s
+            if not more:
+                await _first(bell.wait(), stopping.wait())
 
 
 class Crew(Generic[T]):
@@ -57,15 +83,18 @@ class Crew(Generic[T]):
         defect: Callable[[T, Exception], None],
         size: int,
         limit_s: float,
+        bell: Bell,
     ) -> None:
         self._name, self._claim, self._handle, self._defect = name, claim, handle, defect
-        self._limit_s = limit_s
+        self._limit_s, self._bell = limit_s, bell
+        self._refused = False  # something may wait for a hand
         self._free = asyncio.Semaphore(size)
         self._at_work: set[asyncio.Task[None]] = set()
 
     async def round(self) -> bool:
-        """Claim one thing; False when there is none, or no hand is free."""
-        if self._free.locked():
+        """Claim one thing; False when there is none, or no hand is free: then the bell rings when one is."""
+        self._refused = self._free.locked()
+        if self._refused:
             return False
         await self._free.acquire()
         claimed: T | None = None
@@ -97,6 +126,8 @@ class Crew(Generic[T]):
                 await asyncio.to_thread(self._defect, claimed, error)
         finally:
             self._free.release()
+            if self._refused:
+                self._bell.ring()
 
 
 async def finish(tasks: Collection[asyncio.Task[None]], grace_s: float) -> None:
@@ -111,3 +142,13 @@ async def finish(tasks: Collection[asyncio.Task[None]], grace_s: float) -> None:
 async def _sleep(seconds: float, stopping: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Until one of them is over."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -5,6 +5,11 @@ dispatch    pending shards -> their queues, in fair order between teams
 upkeep      leases that ran out, messages that got lost, runs that nobody concluded
 budget      nights that have used what they may
 deliveries  checks, comments and pages that are due
+agenda      when each of these has something to do next
+
+A chore works when PostgreSQL tells that there is something to do (docs/adr/0011-listen-notify.md), and at the moment
+that the agenda knows of. The agenda is looked at every 10 seconds, too, in case that something was not told; while
+PostgreSQL tells nothing, every EVALWINDOW_POLL_S.
 """
 
 from __future__ import annotations
@@ -14,14 +19,19 @@ import datetime as dt
 import logging
 import signal
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 
 from evalwindow import flow
 from evalwindow.config import REPLAY_POOL, Lane
-from evalwindow.errors import EvalwindowError
+from evalwindow.errors import EvalwindowError, ServiceDown
 from evalwindow.services import Services, build
 from evalwindow.settings import read_settings
+from evalwindow.store.listener import Listener
 from evalwindow.store.rows import Backlog, DeliveryRow, EventRow
-from workers.chores import Crew, Round, finish, keep
+from evalwindow.store.wakes import WORK, Topic
+from workers.chores import Bell, Crew, Round, finish, keep
 
 log = logging.getLogger("workers.dispatcher")
 
@@ -29,9 +39,19 @@ AT_ONCE = 8  # events, and deliveries, that wait for GitHub at the same time
 LEASE_S = 60.0  # of an event or a delivery
 LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it meanwhile
 GRACE_S = 10.0  # at the end, for what is being handled
-BUDGET_S = 2.0  # between two looks at what nights have used
-ENGINE_SEEN_S = 60.0  # an engine silent for longer takes no work
+LOOK_S = 10.0  # between two looks at the agenda, while wake-ups are heard
+BUDGET_S = 2.0  # between two looks at what nights have used, while one with a budget is open
+AGAIN_S = 1.0  # after something was put right, to see whether more is left
 RETRY_S = 60.0  # after a defect in a delivery
+
+#: Whose bell a topic rings. What will be due only later is for the agenda.
+CHORES: Mapping[str, str] = {
+    Topic.EVENTS: "events",
+    Topic.SHARDS: "dispatch",
+    Topic.DELIVERIES: "deliveries",
+    Topic.NIGHTS: "agenda",
+    Topic.LATER: "agenda",
+}
 
 
 class Dispatcher:
@@ -41,27 +61,56 @@ class Dispatcher:
         self._services, self._store = services, services.store
         self._max_attempts = services.settings.max_attempts
         self._stuck: Counter[str] = Counter()  # run id -> times that it could not be concluded
+        self._bells = {name: Bell() for name in ("events", "deliveries", "dispatch", "upkeep", "budget", "agenda")}
+        self._budgeted = False  # a night with a budget is open
+        self._listener = Listener(self._store, WORK, self._heard, changed=self._bells["agenda"].ring)
 
     async def run(self) -> None:
         """Until services.stopping is set; what is being done then gets a grace."""
         events, deliveries = self._events(), self._deliveries()
+        listening = asyncio.create_task(self._listener.run())
         chores = [
-            asyncio.create_task(self._keep("events", events.round)),
-            asyncio.create_task(self._keep("deliveries", deliveries.round)),
-            asyncio.create_task(self._keep("dispatch", self.dispatch)),
-            asyncio.create_task(self._keep("upkeep", self.upkeep)),
-            asyncio.create_task(self._keep("budget", self.budget, at_least_s=BUDGET_S)),
+            self._keep("events", events.round),
+            self._keep("deliveries", deliveries.round),
+            self._keep("dispatch", self.dispatch),
+            self._keep("upkeep", self.upkeep),
+            self._keep("budget", self.budget),
+            self._keep("agenda", self.look),
         ]
         await self._services.stopping.wait()
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
         await finish(chores, GRACE_S)
         await asyncio.gather(events.finish(GRACE_S), deliveries.finish(GRACE_S))
+        for bell in self._bells.values():
+            bell.ring_in(None)
 
-    async def _keep(self, name: str, work: Round, *, at_least_s: float = 0.0) -> None:
-        pause = max(at_least_s, self._services.settings.poll_s)
-        await keep(name, work, poll_s=pause, stopping=self._services.stopping)
+    def _keep(self, name: str, work: Round) -> asyncio.Task[None]:
+        pause_s, stopping = self._services.settings.poll_s, self._services.stopping
+        return asyncio.create_task(keep(name, work, bell=self._bells[name], pause_s=pause_s, stopping=stopping))
+
+    def _heard(self, payload: str) -> None:
+        """Topics of a later version are none of ours."""
+        name = CHORES.get(payload)
+        if name is not None:
+            self._bells[name].ring()
+
+    async def look(self) -> bool:
+        """Set every chore's bell to the moment when it has something to do."""
+        read = partial(self._store.agenda, dispatched_older_than_s=self._services.settings.lease_s)
+        agenda = await asyncio.to_thread(read)
+        self._budgeted = agenda.budget is not None
+        self._bells["events"].ring_in(agenda.events)
+        self._bells["deliveries"].ring_in(agenda.deliveries)
+        self._bells["dispatch"].ring_in(agenda.shards)
+        self._bells["upkeep"].ring_in(agenda.upkeep)
+        self._bells["budget"].ring_in(agenda.budget)
+        self._bells["agenda"].ring_in(LOOK_S if self._listener.listening else self._services.settings.poll_s)
+        return False
 
     async def dispatch(self) -> bool:
-        """Top every queue up."""
+        """Top every queue up; raises ServiceDown while the broker takes no message."""
         return await asyncio.to_thread(self._dispatch)
 
     async def upkeep(self) -> bool:
@@ -70,8 +119,11 @@ class Dispatcher:
         reaped = await asyncio.to_thread(self._store.reap, settings.lease_s, settings.max_attempts)
         if reaped.retried or reaped.failed or reaped.republished:
             log.warning("reaped: %s", reaped)
-        for run_id in await asyncio.to_thread(self._store.stuck_runs):
+        stuck = await asyncio.to_thread(self._store.stuck_runs)
+        for run_id in stuck:
             await self._conclude(run_id)
+        if stuck or reaped.failed:
+            self._bells["upkeep"].ring_in(AGAIN_S)
         return False
 
     async def budget(self) -> bool:
@@ -83,6 +135,7 @@ class Dispatcher:
         for night_id in await asyncio.to_thread(self._store.overspent):
             if await asyncio.to_thread(self._store.close_night, night_id, "budget"):
                 await asyncio.to_thread(self._say_closed, night_id)
+        self._bells["budget"].ring_in(BUDGET_S if self._budgeted else None)
         return False
 
     def _say_closed(self, night_id: str) -> None:
@@ -108,27 +161,25 @@ class Dispatcher:
 
     def _dispatch(self) -> bool:
         for backlog in self._store.backlog():
-            if backlog.pool == REPLAY_POOL:  # worked on by the process that submitted it
-                continue
-            if backlog.pending and not self._top_up(backlog):
-                break
+            if backlog.pending and backlog.pool != REPLAY_POOL:  # that one's are worked on by who submitted them
+                self._top_up(backlog)
         return False
 
-    def _top_up(self, backlog: Backlog) -> bool:
-        """Send what there is room for; False when the broker is away: what was not sent is pending again."""
-        shard_ids = self._store.top_up(backlog.pool, backlog.tier, self._room(backlog))
+    def _top_up(self, backlog: Backlog) -> None:
+        """Send what there is room for; what can't be sent is pending again.
+
+        As many shards are on their way as can be worked on, and of one team fewer, so that the next shard of another
+        one finds a hand free.
+        """
+        lane: Lane = self._services.config.lanes.of(backlog.tier)
+        engines = max(1, backlog.engines)
+        room = lane.consumers * engines - backlog.dispatched - backlog.running
+        cap = lane.team_shards * engines
+        shard_ids = self._store.top_up(backlog.pool, backlog.tier, room, team_cap=cap)
         for sent, shard_id in enumerate(shard_ids):
             if not self._services.queue.send_shard(shard_id, backlog.pool, backlog.tier):
                 self._store.undispatch(shard_ids[sent:])
-                return False
-        return True
-
-    def _room(self, backlog: Backlog) -> int:
-        """As many shards wait in a queue as can be worked on: nobody runs dry between two rounds."""
-        lane: Lane = self._services.config.lanes.of(backlog.tier)
-        engines = self._store.engines(backlog.pool, seen_within_s=ENGINE_SEEN_S)
-        slots = lane.consumers * max(1, len(engines))
-        return 2 * slots - backlog.dispatched - backlog.running
+                raise ServiceDown(f"the broker takes no shards of pool {backlog.pool!r}; they stay pending")
 
     def _events(self) -> Crew[EventRow]:
         return Crew(
@@ -138,6 +189,7 @@ class Dispatcher:
             defect=self._event_defect,
             size=AT_ONCE,
             limit_s=LIMIT_S,
+            bell=self._bells["events"],
         )
 
     def _event_defect(self, event: EventRow, error: Exception) -> None:
@@ -153,6 +205,7 @@ class Dispatcher:
             defect=self._delivery_defect,
             size=AT_ONCE,
             limit_s=LIMIT_S,
+            bell=self._bells["deliveries"],
         )
 
     def _delivery_defect(self, delivery: DeliveryRow, error: Exception) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evalwindow.store.admissions import Admissions
+from evalwindow.store.agenda import Agendas
 from evalwindow.store.artifacts import Artifacts
 from evalwindow.store.baselines import Baselines
 from evalwindow.store.deliveries import Deliveries
@@ -37,6 +38,7 @@ class Store(
     Results,
     Endings,
     Dispatch,
+    Agendas,
     Deliveries,
     Baselines,
     Artifacts,

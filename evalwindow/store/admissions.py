@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from evalwindow.errors import BadInput, NotFound
-from evalwindow.model import RunState, ShardState
+from evalwindow.model import RunState, ShardState, Tier
 from evalwindow.store.database import Database, advisory_lock
 from evalwindow.store.deliveries import queue_deliveries, queue_known
 from evalwindow.store.documents import to_document
@@ -18,6 +18,7 @@ from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.rows import NewRun
 from evalwindow.store.tables import night, run, shard
+from evalwindow.store.wakes import Topic, waking
 
 
 class Admissions(Database):
@@ -95,7 +96,8 @@ def _add_shards(
     state = ShardState.CANCELLED if late else ShardState.PENDING
     same = {"run_id": run_id, "tier": new.tier, "team": new.team, "pool": new.pool, "state": state}
     rows = [{**same, "id": new_id(), "seq": seq, "sample_ids": list(ids)} for seq, ids in enumerate(shards)]
-    connection.execute(insert(shard), rows)
+    told = waking(Topic.SHARDS) if new.tier is Tier.REGRESSION else shard.c.id  # smoke is sent by whoever admits it
+    connection.execute(insert(shard).returning(told), rows)  # with RETURNING it is one statement for all rows
 
 
 def _other_commits(new: NewRun) -> ColumnElement[bool]:

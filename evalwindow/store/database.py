@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import select as sockets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import URL, ColumnElement, Connection, create_engine, func, literal, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+import psycopg
+from sqlalchemy import URL, ColumnElement, Connection, create_engine, event, func, literal, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 
 from evalwindow.errors import ConfigInvalid, Conflict, ServiceDown
 
@@ -25,11 +27,11 @@ class Database:
         self.url = _checked(url)
         self._engine = create_engine(
             self.url,
-            pool_pre_ping=True,
             pool_size=pool_size,
             max_overflow=pool_size,
             connect_args={"connect_timeout": CONNECT_S, "options": _options(statement_timeout_s)},
         )
+        event.listen(self._engine, "checkout", _still_there)
 
     def close(self) -> None:
         """Close the pool; a later call opens it again."""
@@ -107,6 +109,27 @@ def _checked(url: str) -> URL:
         shown = parsed.render_as_string(hide_password=True)
         raise ConfigInvalid(f"database URL {shown!r}: expected {DRIVER}://user@host/name")
     return parsed
+
+
+def _still_there(connection: Any, *_: object) -> None:
+    """Raises where the server has closed a pooled connection: the pool then makes new ones.
+
+    A server that ends a connection says so on its socket, which is quiet else; so only one that has something to say
+    is asked. A ping for each transaction would be a statement more for each.
+    """
+    poll = sockets.poll()
+    poll.register(connection.fileno(), sockets.POLLIN)
+    if poll.poll(0) and not _answers(connection):
+        raise InvalidatePoolError("the server has closed this connection")
+
+
+def _answers(connection: Any) -> bool:
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _options(statement_timeout_s: float) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from evalwindow.store.database import Database, lease
 from evalwindow.store.rows import DeliveryRow
 from evalwindow.store.tables import delivery
+from evalwindow.store.wakes import Topic, waking
 
 #: Something new to say: at once, with fresh attempts; one that is just being sent is sent again after that.
 _NEWS: dict[str, Any] = {
@@ -22,7 +23,7 @@ _NEWS: dict[str, Any] = {
     "error": null(),
 }
 #: Back in the queue where news came meanwhile.
-_AGAIN: dict[str, Any] = {"state": "waiting", "again": false(), "attempts": 0, "lease_until": null()}
+_AGAIN: dict[str, Any] = {"state": "waiting", "again": false(), "attempts": 0}
 
 
 def queue_deliveries(connection: Connection, run_id: str, channels: Iterable[str]) -> None:
@@ -30,14 +31,16 @@ def queue_deliveries(connection: Connection, run_id: str, channels: Iterable[str
     rows = [_new(run_id, channel, run_id=run_id) for channel in sorted(set(channels))]
     if rows:
         statement = insert(delivery).values(rows)
-        connection.execute(statement.on_conflict_do_update(index_elements=[delivery.c.id], set_=_NEWS))
+        news = statement.on_conflict_do_update(index_elements=[delivery.c.id], set_=_NEWS)
+        connection.execute(news.returning(waking(Topic.DELIVERIES)))
 
 
 def queue_once(connection: Connection, night_id: str, channels: Iterable[str]) -> None:
     """Tell these channels about the night; one that was told, or is just being told, is left alone."""
     rows = [_new(night_id, channel, night_id=night_id) for channel in sorted(set(channels))]
     if rows:
-        connection.execute(insert(delivery).values(rows).on_conflict_do_nothing())
+        statement = insert(delivery).values(rows).on_conflict_do_nothing()
+        connection.execute(statement.returning(waking(Topic.DELIVERIES)))
 
 
 def _new(subject: str, channel: str, **of: str) -> dict[str, str]:
@@ -52,7 +55,7 @@ def delivery_id(subject: str, channel: str) -> str:
 def queue_known(connection: Connection, run_ids: Sequence[str], channel: str) -> None:
     """Tell the channel about those of the runs that it was told about before."""
     chosen = delivery.c.run_id.in_(run_ids) & (delivery.c.channel == channel)
-    connection.execute(update(delivery).where(chosen).values(_NEWS))
+    connection.execute(update(delivery).where(chosen).values(_NEWS).returning(waking(Topic.DELIVERIES)))
 
 
 class Deliveries(Database):
@@ -79,12 +82,12 @@ class Deliveries(Database):
     def sent(self, subject: str, channel: str, external_id: str | None) -> None:
         """What tells of a run or a night arrived; what it became over there is kept, to be edited in place."""
         kept = {"external_id": func.coalesce(external_id, delivery.c.external_id), "sent_at": func.now()}
-        self._close_attempt(subject, channel, kept, otherwise={"state": "sent", "error": null(), "lease_until": null()})
+        self._close_attempt(subject, channel, kept, otherwise={"state": "sent", "error": null()})
 
     def delivery_failed(self, subject: str, channel: str, error: str, retry_at: dt.datetime | None) -> None:
         """It didn't arrive: again at `retry_at`, or never when that is None."""
         retry = {"state": "waiting", "next_at": retry_at} if retry_at else {"state": "failed"}
-        self._close_attempt(subject, channel, {"error": error}, otherwise={**retry, "lease_until": null()})
+        self._close_attempt(subject, channel, {"error": error}, otherwise=retry)
 
     def deliveries(self, subject: str) -> list[DeliveryRow]:
         """What is told about a run or a night, by channel."""
@@ -96,9 +99,19 @@ class Deliveries(Database):
     def _close_attempt(self, subject: str, channel: str, always: dict[str, Any], *, otherwise: dict[str, Any]) -> None:
         """Close an attempt: with `otherwise`, or back into the queue where news came meanwhile."""
         sending = and_(delivery.c.id == delivery_id(subject, channel), delivery.c.state == "sending")
+        either = {
+            name: case(
+                (delivery.c.again, _AGAIN.get(name, delivery.c[name])), else_=otherwise.get(name, delivery.c[name])
+            )
+            for name in otherwise | _AGAIN
+        }
+        values = {**always, **either, "lease_until": null()}
+        due_again = case(
+            (and_(delivery.c.state == "waiting", delivery.c.next_at <= func.now()), waking(Topic.DELIVERIES)),
+            (delivery.c.state == "waiting", waking(Topic.LATER)),
+        )
         with self._transaction() as connection:
-            connection.execute(update(delivery).where(sending, ~delivery.c.again).values(always | otherwise))
-            connection.execute(update(delivery).where(sending, delivery.c.again).values(always | _AGAIN))
+            connection.execute(update(delivery).where(sending).values(values).returning(due_again))
 
 
 def _due() -> ColumnElement[bool]:

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from sqlalchemy import text, update
 
 from evalwindow.model import ShardState, Tier
+from evalwindow.store.agenda import LOST_AT
 from evalwindow.store.database import Database, try_advisory_lock
 from evalwindow.store.endings import in_order
 from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
+from evalwindow.store.wakes import Topic, waking
 
-#: A team's next turn is its place in its own backlog plus what it has in flight. The teams are found by jumping
-#: through the index and at most `room` shards of each are ranked, so the cost doesn't grow with the backlog.
+#: A team's next turn is its place in its own backlog plus what it has in flight, and no turn is beyond its cap. The
+#: teams are found by jumping through the index and at most `room` shards of each are ranked, so the cost doesn't grow
+#: with the backlog.
 _TOP_UP = text("""
     WITH RECURSIVE team AS (
         (SELECT s.team FROM shard s
@@ -42,7 +45,8 @@ _TOP_UP = text("""
     ),
     chosen AS (
         SELECT s.id, ranked.turn FROM shard s JOIN ranked USING (id)
-        WHERE s.state = 'pending' ORDER BY ranked.turn, s.id LIMIT :room FOR UPDATE OF s SKIP LOCKED
+        WHERE s.state = 'pending' AND ranked.turn <= :cap
+        ORDER BY ranked.turn, s.id LIMIT :room FOR UPDATE OF s SKIP LOCKED
     ),
     dispatched AS (
         UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1
@@ -77,43 +81,47 @@ _REAP_LEASES = text("""
         error = CASE WHEN closed THEN 'not handed back at the end of the window by ' || worker
             ELSE 'claimed ' || attempts || ' times and never finished; last by ' || worker END,
         lease_until = NULL
-    FROM expired WHERE shard.id = expired.id RETURNING shard.state
+    FROM expired WHERE shard.id = expired.id RETURNING shard.state, pg_notify('evalwindow_work', 'shards')
 """)
 
-#: The wait doubles with each message, 64 times the first at most: where nobody consumes, messages don't pile up. When a
-#: window is over, its messages are of no use any more.
-_REAP_DISPATCHED = text("""
+#: When a window is over, its messages are of no use any more.
+_REAP_DISPATCHED = text(f"""
     WITH forgotten AS (
         SELECT s.id, coalesce(run.window_end <= clock_timestamp(), false) AS closed
         FROM shard s JOIN run ON run.id = s.run_id
         WHERE s.state = 'dispatched' AND (
-            run.window_end <= clock_timestamp()
-            OR s.dispatched_at < clock_timestamp() - CAST(:older AS interval) * power(2, least(s.dispatches - 1, 6))
+            run.window_end <= clock_timestamp() OR {LOST_AT} < clock_timestamp()
         )
         ORDER BY s.id LIMIT 1000 FOR UPDATE OF s SKIP LOCKED
     )
     UPDATE shard SET state = 'pending', dispatches = CASE WHEN closed THEN 0 ELSE dispatches END
-    FROM forgotten WHERE shard.id = forgotten.id RETURNING closed
-""")
+    FROM forgotten WHERE shard.id = forgotten.id RETURNING closed, pg_notify('evalwindow_work', 'shards')
+""")  # noqa: S608 - a constant of agenda.py
 
 _BACKLOG = text("""
     SELECT pool, tier, count(*) FILTER (WHERE state = 'pending') AS pending,
         count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
-        count(*) FILTER (WHERE state = 'running') AS running
+        count(*) FILTER (WHERE state = 'running') AS running,
+        (SELECT count(*) FROM engine WHERE engine.pool = shard.pool AND engine.state <> 'stopped'
+            AND engine.seen_at > clock_timestamp() - CAST(:seen AS interval)) AS engines
     FROM shard WHERE state IN ('pending', 'dispatched', 'running') GROUP BY pool, tier ORDER BY pool, tier
 """)
 
+UNCAPPED = 2**31 - 1
+ENGINE_SEEN_S = 60.0  # an engine silent for longer takes no work
+
 
 class Dispatch(Database):
-    def top_up(self, pool: str, tier: Tier, room: int) -> list[str]:
+    def top_up(self, pool: str, tier: Tier, room: int, *, team_cap: int | None = None) -> list[str]:
         """Choose up to `room` pending shards in fair order between teams and mark them dispatched: send these.
 
-        Shards whose run's window has ended wait.
+        No team gets more than `team_cap` dispatched and running at once. Shards whose run's window has ended wait.
         """
         if room < 1:
             return []
+        values = {"pool": pool, "tier": tier.value, "room": room, "cap": UNCAPPED if team_cap is None else team_cap}
         with self._transaction() as connection:
-            return list(connection.scalars(_TOP_UP, {"pool": pool, "tier": tier.value, "room": room}))
+            return list(connection.scalars(_TOP_UP, values))
 
     def dispatch_run(self, run_id: str) -> list[str]:
         """Mark a run's pending shards dispatched, past the fair order: for smoke, right after its admission."""
@@ -121,20 +129,22 @@ class Dispatch(Database):
             return list(connection.scalars(_DISPATCH_RUN, {"run_id": run_id}))
 
     def undispatch(self, shard_ids: Sequence[str]) -> None:
-        """Their messages could not be sent: pending again, for the next round."""
+        """Their messages could not be sent: pending again, and the dispatchers hear of it."""
         unsent = in_order(shard.c.id.in_(list(shard_ids)), shard.c.state == ShardState.DISPATCHED)
         back = {"state": ShardState.PENDING, "dispatches": shard.c.dispatches - 1}
         with self._transaction() as connection:
-            connection.execute(update(shard).where(shard.c.id == unsent.c.id).values(back))
+            connection.execute(
+                update(shard).where(shard.c.id == unsent.c.id).values(back).returning(waking(Topic.SHARDS))
+            )
 
     def backlog(self) -> list[Backlog]:
-        """What is not final, by pool and tier."""
+        """What is not final, by pool and tier, and how many engines there are for it."""
         with self._transaction() as connection:
-            rows = connection.execute(_BACKLOG).all()
+            rows = connection.execute(_BACKLOG, {"seen": dt.timedelta(seconds=ENGINE_SEEN_S)}).all()
         return [Backlog(**{**row._mapping, "tier": Tier(row.tier)}) for row in rows]
 
     def reap(self, dispatched_older_than_s: float, max_attempts: int) -> Reaped:
-        """One round of the reaper; nothing while another one is at it.
+        """One round of the reaper; nothing while another one is at it. What is pending again is told.
 
         A shard whose lease ran out is pending again, or failed when it was claimed `max_attempts` times. One that
         was dispatched so long ago without a claim lost its message, and is pending again. So is, uncounted, whatever

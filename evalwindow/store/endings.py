@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, exists, func, null, select, update
+from sqlalchemy import CTE, ColumnElement, Connection, func, null, select, text, update
 
 from evalwindow.model import RunState, ShardState, Summary, Verdict
-from evalwindow.store.database import Database, lease
+from evalwindow.store.agenda import STUCK
+from evalwindow.store.database import Database
 from evalwindow.store.deliveries import queue_deliveries, queue_known
 from evalwindow.store.documents import to_document
 from evalwindow.store.tables import run, shard
+from evalwindow.store.wakes import final
 
 OPEN = tuple(state for state in RunState if not state.final)
 UNFINISHED = (ShardState.PENDING, ShardState.DISPATCHED, ShardState.RUNNING)
+
+_STUCK = text(f"SELECT id FROM run WHERE {STUCK} ORDER BY id")  # noqa: S608 - a constant of agenda.py
 
 
 class Endings(Database):
@@ -36,11 +41,8 @@ class Endings(Database):
 
     def stuck_runs(self, idle_s: float = 1.0) -> list[str]:
         """Open runs with nothing left to do for `idle_s` seconds: whoever should have concluded them died."""
-        unfinished = exists().where(shard.c.run_id == run.c.id, shard.c.state.in_(UNFINISHED))
-        just_now = exists().where(shard.c.run_id == run.c.id, shard.c.finished_at > lease(-idle_s))
-        stuck = select(run.c.id).where(run.c.state.in_(OPEN), ~unfinished, ~just_now).order_by(run.c.id)
         with self._transaction() as connection:
-            return list(connection.scalars(stuck))
+            return list(connection.scalars(_STUCK, {"idle": dt.timedelta(seconds=idle_s)}))
 
     def _end_run(self, run_id: str, state: RunState, channels: Iterable[str], *, values: dict[str, Any]) -> bool:
         with self._transaction() as connection:
@@ -51,12 +53,15 @@ class Endings(Database):
 
 
 def end_runs(connection: Connection, run_ids: Sequence[str], *, state: RunState, values: dict[str, Any]) -> list[str]:
-    """End those of the runs that are open, and cancel what is left of their shards; the ids of the ended ones."""
+    """End those of the runs that are open, and cancel what is left of their shards; the ids of the ended ones.
+
+    Whoever waits for them is told.
+    """
     statement = (
         update(run)
         .where(run.c.id.in_(run_ids), run.c.state.in_(OPEN))
         .values(state=state, concluded_at=func.now(), **values)
-        .returning(run.c.id)
+        .returning(run.c.id, final(run.c.id))
     )
     ended = list(connection.scalars(statement))
     _cancel_shards(connection, ended)

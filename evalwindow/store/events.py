@@ -13,15 +13,16 @@ from evalwindow.store.database import Database, lease
 from evalwindow.store.ids import new_id
 from evalwindow.store.rows import EventRow
 from evalwindow.store.tables import event
+from evalwindow.store.wakes import Topic, waking
 
 
 class Events(Database):
     def add_event(self, delivery: str, kind: str, payload: Mapping[str, Any]) -> str:
-        """Write a delivery down; its event's id. Raises Replayed when it was received before."""
+        """Write a delivery down and tell of it; its event's id. Raises Replayed when it was received before."""
         row = {"id": new_id(), "delivery": delivery, "kind": kind, "payload": dict(payload)}
-        statement = insert(event).values(row).on_conflict_do_nothing().returning(event.c.id)
+        statement = insert(event).values(row).on_conflict_do_nothing()
         with self._transaction() as connection:
-            event_id: str | None = connection.scalar(statement)
+            event_id: str | None = connection.scalar(statement.returning(event.c.id, waking(Topic.EVENTS)))
         if event_id is None:
             raise Replayed(delivery=delivery)
         return event_id

@@ -16,6 +16,7 @@ from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow
 from evalwindow.store.tables import night, night_entry, result, run, shard
+from evalwindow.store.wakes import Topic, waking
 
 IN_HAND = (ShardState.DISPATCHED, ShardState.RUNNING)
 TOLD = ("check", "comment", "page")  # where a run's verdict may stand already
@@ -28,7 +29,8 @@ class Nights(Database):
         """Write a night down; the same key again gives the first one as it is."""
         values = {name: getattr(new, name) for name in NewNight.__dataclass_fields__} | {"id": new_id()}
         with self._transaction() as connection:
-            connection.execute(insert(night).values(values).on_conflict_do_nothing(index_elements=[night.c.key]))
+            opened = insert(night).values(values).on_conflict_do_nothing(index_elements=[night.c.key])
+            connection.execute(opened.returning(waking(Topic.NIGHTS)))
             return read_night(connection.execute(select(night).where(night.c.key == new.key)).one())
 
     def night(self, night_id: str) -> NightRow:
@@ -141,7 +143,8 @@ class Nights(Database):
             end = read_night(row).end
             goes_on = and_(run.c.id == run_id, run.c.state.in_(OPEN), literal(end) > func.clock_timestamp())
             values = {"night_id": night_id, "window_end": end, "owner": owner}
-            return bool(connection.execute(update(run).where(goes_on).values(values)).rowcount)
+            carried = update(run).where(goes_on).values(values).returning(waking(Topic.SHARDS))
+            return bool(connection.execute(carried).all())
 
     def cancel_owned(self, run_id: str, owner: str, reason: str) -> bool:
         """End an open run if `owner` still is who waits for it; False otherwise."""

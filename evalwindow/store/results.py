@@ -3,39 +3,84 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, Update, func, literal, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, Update, func, literal, select, text, update
 
 from evalwindow.model import Completion, SampleResult, Score, Usage
+from evalwindow.recorder import Page
 from evalwindow.store.database import Database
 from evalwindow.store.documents import from_document, to_document
-from evalwindow.store.endings import OPEN
+from evalwindow.store.shards import is_last
 from evalwindow.store.tables import completion_cache, result, run
+from evalwindow.store.types import clean_document, finite_document
 
 _USAGE = tuple(Usage.__dataclass_fields__)
 TOUCHED_EVERY = dt.timedelta(days=1)
+NOTHING: Mapping[str, Completion] = MappingProxyType({})
+
+#: All of a batch in one statement: the runs are locked first, in their order, and rows are written in one order by all
+#: writers, so none can deadlock. One JSON document is cheaper than a parameter for each value of each row.
+_WRITE = text("""
+    WITH still_open AS (
+        SELECT id FROM run WHERE id = ANY (CAST(:runs AS text[])) AND state IN ('queued', 'running')
+        ORDER BY id FOR NO KEY UPDATE
+    ),
+    added AS (
+        INSERT INTO result (
+            run_id, shard_id, token, sample_id, epoch, reask, scores, text, finish_reason, choice_logprobs,
+            choice_tokens, error, cached, prompt_tokens, cached_tokens, output_tokens, queue_s, engine_s, gpu_s,
+            cost, latency_s
+        )
+        SELECT given.* FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (
+            run_id text, shard_id text, token bigint, sample_id text, epoch integer, reask boolean, scores jsonb,
+            text text, finish_reason text, choice_logprobs float8[], choice_tokens integer[], error text,
+            cached boolean, prompt_tokens integer, cached_tokens integer, output_tokens integer, queue_s float8,
+            engine_s float8, gpu_s float8, cost float8, latency_s float8
+        ) JOIN still_open ON still_open.id = given.run_id
+        ORDER BY given.run_id, given.sample_id, given.epoch
+        ON CONFLICT DO NOTHING RETURNING epoch
+    ),
+    closed AS (
+        UPDATE shard SET state = 'done', error = NULL, finished_at = clock_timestamp(), lease_until = NULL
+        FROM still_open
+        WHERE shard.id = CAST(:done AS text) AND shard.run_id = still_open.id
+            AND shard.state = 'running' AND shard.token = CAST(:token AS bigint)
+        RETURNING shard.id
+    ),
+    kept AS (
+        INSERT INTO completion_cache (key, document)
+        SELECT given.key, given.document::json
+        FROM unnest(CAST(:keys AS text[]), CAST(:documents AS text[])) AS given (key, document)
+        ON CONFLICT DO NOTHING
+    )
+    SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM closed) AS closed
+""")
 
 
 class Results(Database):
     def record(self, run_id: str, shard_id: str, token: int, results: Sequence[SampleResult]) -> int:
-        """Write results down; how many were new.
+        """Write one shard's results down; how many were new. As `write`."""
+        page = Page(run_id=run_id, shard_id=shard_id, token=token, results=results)
+        return self.write([page]) if results else 0
 
-        What is there stays as it is, and nothing is added to a final run. The token says which claim answered; an
-        old one is welcome: the answer was paid for, and it is the only one so far.
+    def write(self, pages: Sequence[Page], completions: Mapping[str, Completion] = NOTHING) -> int:
+        """Write results of some shards and completions for the cache down; how many results were new.
+
+        What is there stays as it is, and nothing is added to a final run. A page's token says which claim answered;
+        an old one is welcome: the answer was paid for, and it is the only one so far.
         """
-        if not results:
-            return 0
-        still_open = select(run.c.id).where(run.c.id == run_id, run.c.state.in_(OPEN)).with_for_update(read=True)
-        by_key = sorted(results, key=lambda each: (each.sample_id, each.epoch))  # one lock order for all writers
-        rows = [{"run_id": run_id, "shard_id": shard_id, "token": token, **_columns(each)} for each in by_key]
-        statement = insert(result).on_conflict_do_nothing().returning(result.c.epoch)
         with self._transaction() as connection:
-            if connection.execute(still_open).first() is None:
-                return 0
-            return len(connection.execute(statement, rows).all())
+            return _write(connection, pages, completions)[0]
+
+    def write_last(self, page: Page, completions: Mapping[str, Completion] = NOTHING) -> bool:
+        """Write the last results of a held shard and mark it done; True as for `finish`."""
+        with self._transaction() as connection:
+            _, closed = _write(connection, [page], completions, done=page)
+            return bool(closed) and is_last(connection, page.shard_id)
 
     def done(self, run_id: str, sample_ids: Iterable[str]) -> set[tuple[str, int]]:
         """(sample id, epoch) of the results that these samples have."""
@@ -63,10 +108,27 @@ class Results(Database):
 
     def cache_put(self, completions: Mapping[str, Completion]) -> None:
         """Keep completions; the first one of a key stays."""
-        rows = [{"key": key, "document": to_document(each)} for key, each in sorted(completions.items())]
-        if rows:
-            with self._transaction() as connection:
-                connection.execute(insert(completion_cache).on_conflict_do_nothing(), rows)
+        self.write([], completions)
+
+
+def _write(
+    connection: Connection, pages: Sequence[Page], completions: Mapping[str, Completion], *, done: Page | None = None
+) -> tuple[int, int]:
+    """(new results, shards that were closed)."""
+    rows = [_columns(page, each) for page in pages for each in page.results]
+    documents = {key: finite_document(to_document(each)) for key, each in sorted(completions.items())}
+    if not rows and not documents and done is None:
+        return 0, 0
+    values = {
+        "rows": json.dumps(clean_document(rows)),
+        "runs": sorted({page.run_id for page in pages}),
+        "keys": list(documents),
+        "documents": [json.dumps(document) for document in documents.values()],
+        "done": done and done.shard_id,
+        "token": done and done.token,
+    }
+    added, closed = connection.execute(_WRITE, values).one()
+    return added, closed
 
 
 def _touch(keys: Iterable[str]) -> Update:
@@ -77,18 +139,21 @@ def _touch(keys: Iterable[str]) -> Update:
     return update(completion_cache).where(completion_cache.c.key == chosen.c.key).values(at=func.now())
 
 
-def _columns(given: SampleResult) -> dict[str, Any]:
+def _columns(page: Page, given: SampleResult) -> dict[str, Any]:
     completion = given.completion
     usage = completion.usage if completion else Usage()
     return {
+        "run_id": page.run_id,
+        "shard_id": page.shard_id,
+        "token": page.token,
         "sample_id": given.sample_id,
         "epoch": given.epoch,
         "reask": given.reask,
         "scores": {name: to_document(score) for name, score in given.scores.items()},
         "text": completion.text if completion else None,
         "finish_reason": completion.finish_reason if completion else None,
-        "choice_logprobs": list(completion.choice_logprobs) if completion else None,
-        "choice_tokens": list(completion.choice_tokens) if completion else None,
+        "choice_logprobs": completion.choice_logprobs if completion else None,
+        "choice_tokens": completion.choice_tokens if completion else None,
         "cached": completion.cached if completion else False,
         "error": given.error,
         "latency_s": given.latency_s,

@@ -111,7 +111,15 @@ class ClaimedShard:
     team: str
     pool: str
     attempts: int  # this one included
+    candidate: Candidate  # of its run, as the next two
+    suite_digest: str
+    use_cache: bool
     closes_at: float = math.inf  # time.monotonic() of the process that claimed it: no prompt may start from then on
+
+    @property
+    def fresh(self) -> bool:
+        """Nobody has worked on it before: there can be no result of it."""
+        return self.token == 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,6 +307,7 @@ class Backlog:
     pending: int
     dispatched: int
     running: int
+    engines: int = 0  # of the pool, seen of late
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections import OrderedDict
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select, text
 
 from evalwindow.errors import NotFound
 from evalwindow.model import Answer, Candidate, EngineInfo, RunState, ShardState, Source, Summary, Tier, Verdict
@@ -12,13 +14,28 @@ from evalwindow.store.database import Database
 from evalwindow.store.documents import from_document, to_document
 from evalwindow.store.rows import RunRow, ShardRow
 from evalwindow.store.tables import run, shard
+from evalwindow.store.types import clean_document
 
 _SAME = ("id", "key", "team", "suite", "suite_digest", "pool", "model", "use_cache", "ordinal", "error", "owner")
 _NIGHT = ("night_id", "baseline_run", "void")
 _TIMES = ("created_at", "started_at", "concluded_at", "window_end")
 
 
+#: The row is locked by the update alone, so of many first claims at once each engine is added by one.
+_NOTE = text("""
+    UPDATE run SET provenance = provenance || jsonb_build_array(CAST(:info AS jsonb))
+    WHERE id = :id AND NOT EXISTS (
+        SELECT FROM jsonb_array_elements(provenance) AS known WHERE known = CAST(:info AS jsonb)
+    )
+""")
+NOTED = 256  # runs and engines in memory
+
+
 class Runs(Database):
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+
     def runs(
         self,
         limit: int = 50,
@@ -70,15 +87,18 @@ class Runs(Database):
             return [read_shard(row) for row in connection.execute(statement)]
 
     def note_engine(self, run_id: str, info: EngineInfo) -> None:
-        """Add what answers to the run's provenance; nothing happens when it is there."""
-        document = to_document(info)
-        known = select(run.c.provenance).where(run.c.id == run_id)
+        """Add what answers to the run's provenance; nothing happens when it is there.
+
+        What this process has noted it asks no more about.
+        """
+        document = json.dumps(clean_document(to_document(info)), sort_keys=True)
+        if (run_id, document) in self._noted:
+            return
         with self._transaction() as connection:
-            if info in _engines(connection.scalar(known)):
-                return
-            noted = connection.scalar(known.with_for_update(key_share=True))
-            if noted is not None and info not in _engines(noted):
-                connection.execute(update(run).where(run.c.id == run_id).values(provenance=[*noted, document]))
+            connection.execute(_NOTE, {"id": run_id, "info": document})
+        self._noted[run_id, document] = None
+        while len(self._noted) > NOTED:
+            self._noted.popitem(last=False)
 
 
 def read_run(row: Row[Any]) -> RunRow:

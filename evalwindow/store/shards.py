@@ -12,13 +12,67 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal, null, or_, select, text, update
+from sqlalchemy import Connection, Row, null, text, update
 
-from evalwindow.model import RunState, ShardState, Tier
-from evalwindow.store.database import Database, lease
-from evalwindow.store.endings import OPEN, UNFINISHED
+from evalwindow.model import Candidate, ShardState, Tier
+from evalwindow.store.database import Database
+from evalwindow.store.documents import from_document
 from evalwindow.store.rows import ClaimedShard
-from evalwindow.store.tables import run, shard
+from evalwindow.store.tables import shard
+from evalwindow.store.wakes import Topic, waking
+
+#: One statement for the run's lock, the claim, and what its holder needs to know. Every part of it that changes a row
+#: is joined with `held`, so the run is locked before any of its shards.
+_CLAIM = text("""
+    WITH held AS (
+        SELECT id, state, candidate, suite_digest, use_cache, state IN ('queued', 'running') AS open,
+            extract(epoch FROM window_end - clock_timestamp())::float8 AS left_s
+        FROM run WHERE id = (SELECT run_id FROM shard WHERE id = :id) FOR NO KEY UPDATE
+    ),
+    too_late AS (
+        UPDATE shard SET state = 'pending', dispatches = 0 FROM held
+        WHERE shard.id = :id AND held.open AND held.left_s <= 0 AND shard.state = 'dispatched'
+    ),
+    taken AS (
+        UPDATE shard SET state = 'running', token = token + 1, attempts = attempts + 1, dispatches = 0,
+            lease_until = clock_timestamp() + CAST(:lease AS interval), started_at = now(), worker = :worker,
+            error = NULL
+        FROM held
+        WHERE shard.id = :id AND held.open AND (held.left_s IS NULL OR held.left_s > 0)
+            AND (shard.state IN ('pending', 'dispatched')
+                OR (shard.state = 'running' AND shard.lease_until < clock_timestamp()))
+        RETURNING shard.*
+    ),
+    started AS (
+        UPDATE run SET state = 'running', started_at = clock_timestamp() FROM taken JOIN held ON true
+        WHERE run.id = held.id AND held.state = 'queued'
+    )
+    SELECT taken.*, held.candidate, held.suite_digest, held.use_cache, held.left_s FROM taken JOIN held ON true
+""")
+
+#: With the run locked; `token` null: whoever has it.
+_CLOSE = text("""
+    WITH held AS (
+        SELECT id FROM run WHERE id = (SELECT run_id FROM shard WHERE id = :id) FOR NO KEY UPDATE
+    )
+    UPDATE shard SET state = :state, error = :error, finished_at = clock_timestamp(), lease_until = NULL FROM held
+    WHERE shard.id = :id AND (
+        (shard.state = 'running' AND shard.token = CAST(:token AS bigint))
+        OR (CAST(:token AS bigint) IS NULL AND shard.state IN ('pending', 'dispatched', 'running'))
+    )
+""")
+
+#: A statement of its own, after the one that locked the run: it sees what whoever held that lock before has closed.
+_LAST = text("""
+    SELECT NOT EXISTS (
+        SELECT FROM shard other
+        WHERE other.run_id = shard.run_id AND other.state IN ('pending', 'dispatched', 'running')
+    ) AS last,
+    CASE WHEN EXISTS (
+        SELECT FROM shard next WHERE next.pool = shard.pool AND next.tier = shard.tier AND next.state = 'pending'
+    ) THEN pg_notify('evalwindow_work', 'shards') END
+    FROM shard WHERE shard.id = :id
+""")
 
 _RENEW = text("""
     WITH asked AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS given (id, token)),
@@ -43,34 +97,13 @@ class Shards(Database):
         that named it was only a hint. None also when the run's window is over; the shard is pending again at once, for
         the night that goes on with it. A queued run is running from its first claim on.
         """
-        statement = (
-            update(shard)
-            .where(shard.c.id == shard_id, _claimable())
-            .values(
-                state=ShardState.RUNNING,
-                token=shard.c.token + 1,
-                attempts=shard.c.attempts + 1,
-                dispatches=0,
-                lease_until=lease(lease_s),
-                started_at=func.now(),
-                worker=worker,
-                error=null(),
-            )
-            .returning(shard)
-        )
+        values = {"id": shard_id, "worker": worker, "lease": dt.timedelta(seconds=lease_s)}
         with self._transaction() as connection:
-            held_run = _lock_run(connection, shard_id)
-            if held_run is None or held_run.state not in OPEN:
-                return None
             asked_at = time.monotonic()
-            left_s = _seconds_left(connection, held_run.window_end)
-            if left_s <= 0:
-                _put_back(connection, shard_id)
-                return None
-            row = connection.execute(statement).one_or_none()
-            if row is not None and held_run.state == RunState.QUEUED:
-                _start_run(connection, held_run.id)
-        return None if row is None else _claimed(row, closes_at=asked_at + left_s)
+            row = connection.execute(_CLAIM, values).one_or_none()
+        if row is None:
+            return None
+        return _claimed(row, closes_at=math.inf if row.left_s is None else asked_at + row.left_s)
 
     def renew(self, tokens: Mapping[str, int], lease_s: float) -> dict[str, str]:
         """Prolong held shards (id -> token) in one round trip: id -> "held", "closing", "lost" or "cancelled".
@@ -86,14 +119,13 @@ class Shards(Database):
 
     def finish(self, shard_id: str, token: int) -> bool:
         """Mark a held shard done. True for exactly one caller: the one after whom nothing of the run remains."""
-        held = and_(shard.c.state == ShardState.RUNNING, shard.c.token == token)
-        return self._close(shard_id, held, state=ShardState.DONE, error=None)
+        with self._transaction() as connection:
+            return close_shard(connection, shard_id, token, state=ShardState.DONE)
 
     def fail_shard(self, shard_id: str, token: int | None, reason: str) -> bool:
         """Give a shard up for good; without a token whoever holds it. True as for `finish`."""
-        held = and_(shard.c.state == ShardState.RUNNING, shard.c.token == token)
-        mine = shard.c.state.in_(UNFINISHED) if token is None else held
-        return self._close(shard_id, mine, state=ShardState.FAILED, error=reason)
+        with self._transaction() as connection:
+            return close_shard(connection, shard_id, token, state=ShardState.FAILED, error=reason)
 
     def release(self, shard_id: str, token: int, reason: str | None = None) -> None:
         """Hand a held shard back unfinished. An old token changes nothing.
@@ -105,52 +137,25 @@ class Shards(Database):
             update(shard)
             .where(shard.c.id == shard_id, shard.c.state == ShardState.RUNNING, shard.c.token == token)
             .values(state=ShardState.PENDING, attempts=counted, lease_until=null(), error=reason)
+            .returning(waking(Topic.SHARDS))
         )
         with self._transaction() as connection:
             connection.execute(statement)
 
-    def _close(self, shard_id: str, mine: ColumnElement[bool], *, state: ShardState, error: str | None) -> bool:
-        closed = {"state": state, "error": error, "finished_at": func.clock_timestamp(), "lease_until": null()}
-        with self._transaction() as connection:
-            held_run = _lock_run(connection, shard_id)
-            changed = connection.execute(update(shard).where(shard.c.id == shard_id, mine).values(closed))
-            if held_run is None or not changed.rowcount:
-                return False
-            remains = exists().where(shard.c.run_id == held_run.id, shard.c.state.in_(UNFINISHED))
-            return not connection.scalar(select(remains))
+
+def close_shard(
+    connection: Connection, shard_id: str, token: int | None, *, state: ShardState, error: str | None = None
+) -> bool:
+    """Close a shard if this token holds it; True when nothing of its run remains. Room for another one is told."""
+    values = {"id": shard_id, "token": token, "state": state.value, "error": error}
+    if not connection.execute(_CLOSE, values).rowcount:
+        return False
+    return is_last(connection, shard_id)
 
 
-def _claimable() -> ColumnElement[bool]:
-    waiting = shard.c.state.in_((ShardState.PENDING, ShardState.DISPATCHED))
-    expired = and_(shard.c.state == ShardState.RUNNING, shard.c.lease_until < func.clock_timestamp())
-    return or_(waiting, expired)
-
-
-def _lock_run(connection: Connection, shard_id: str) -> Row[Any, Any, Any] | None:
-    """The run of a shard, locked against every other end or claim of it."""
-    of_shard = select(shard.c.run_id).where(shard.c.id == shard_id).scalar_subquery()
-    wanted = select(run.c.id, run.c.state, run.c.window_end).where(run.c.id == of_shard)
-    return connection.execute(wanted.with_for_update(key_share=True)).one_or_none()
-
-
-def _seconds_left(connection: Connection, window_end: dt.datetime | None) -> float:
-    """Until a window ends, by the server's clock; infinite where there is none."""
-    if window_end is None:
-        return math.inf
-    left = func.extract("epoch", literal(window_end) - func.clock_timestamp())
-    return float(connection.execute(select(left)).scalar_one())
-
-
-def _put_back(connection: Connection, shard_id: str) -> None:
-    """Its message came too late."""
-    sent = and_(shard.c.id == shard_id, shard.c.state == ShardState.DISPATCHED)
-    connection.execute(update(shard).where(sent).values(state=ShardState.PENDING, dispatches=0))
-
-
-def _start_run(connection: Connection, run_id: str) -> None:
-    connection.execute(
-        update(run).where(run.c.id == run_id).values(state=RunState.RUNNING, started_at=func.clock_timestamp())
-    )
+def is_last(connection: Connection, shard_id: str) -> bool:
+    """Of a shard that was closed in this transaction: does nothing of its run remain?"""
+    return bool(connection.execute(_LAST, {"id": shard_id}).scalar_one())
 
 
 def _answer(row: Row[Any]) -> str:
@@ -169,5 +174,8 @@ def _claimed(row: Row[Any], *, closes_at: float) -> ClaimedShard:
         team=row.team,
         pool=row.pool,
         attempts=row.attempts,
+        candidate=from_document(Candidate, row.candidate),
+        suite_digest=row.suite_digest,
+        use_cache=row.use_cache,
         closes_at=closes_at,
     )

@@ -166,14 +166,14 @@ def test_everything_goes_on_when_a_database_that_was_away_is_back(tmp_path, api,
         run_id = submit(services)
         until(lambda: len(api.asked) > 3)
         postgres.stop()
-        until(lambda: "upkeep waits: PostgreSQL at" in house.said())
+        until(lambda: "agenda waits: PostgreSQL at" in house.said())
         api.open.set()
         until(lambda: "waiting: PostgreSQL at" in house.said())  # the consumer, with results in its hands
         postgres = start_postgres(own_home, durable=False)
         until(lambda: store.run(run_id).state is RunState.CONCLUDED)
-        until(lambda: "upkeep goes on" in house.said())
+        until(lambda: "agenda goes on" in house.said())
         assert has_result_of_each_sample_once(store, run_id)
-        assert house.said().count("upkeep waits") == 1
+        assert house.said().count("agenda waits") == 1
     finally:
         house.close()
         asyncio.run(services.aclose())
@@ -200,25 +200,25 @@ def test_what_is_submitted_while_redis_is_away_runs_when_it_is_back(tmp_path, ap
         redis.stop()
 
 
-async def test_a_queue_is_topped_up_to_twice_what_can_be_worked_on(house, services, redis):
+async def test_a_queue_is_topped_up_to_what_can_be_worked_on(house, services, redis):
     for number in range(10):
         submit(services, key=f"k{number}")
     async with dispatching(services):
         await eventually(lambda: waiting(redis))
         for _ in range(3):
             await Dispatcher(services).dispatch()
-        assert waiting(redis) == 4  # two consumers on one engine
+        assert waiting(redis) == 2  # two consumers on one engine
         services.store.heartbeat("api", "one", None, "ready")
         services.store.heartbeat("api", "two", None, "ready")
-        await eventually(lambda: waiting(redis) == 8)
+        await eventually(lambda: waiting(redis) == 4)
 
 
 async def test_messages_that_got_lost_are_sent_again(house, services, redis):
     submit(services)
     async with dispatching(services):
-        await eventually(lambda: waiting(redis) == 4)
+        await eventually(lambda: waiting(redis) == 2)
         redis_client.Redis.from_url(redis.url).flushall()
-        await eventually(lambda: waiting(redis) == 4)
+        await eventually(lambda: waiting(redis) == 2)
 
 
 async def test_a_run_that_nobody_concluded_is_concluded(house, services):

@@ -1,28 +1,41 @@
 """Recording: in batches, in order, and through an outage of the database."""
 
+import asyncio
+
 import pytest
 
 from evalwindow.errors import ServiceDown
 from evalwindow.model import Completion, SampleResult
-from evalwindow.recorder import BATCH, Recorder, outlasting
+from evalwindow.recorder import BATCH, Ledger, Recorder, outlasting
 
 
 class Rows:
-    """What reached the store; away for its first `outages` calls."""
+    """What reached the store; away for its first `outages` calls. Of a shard in `broken` nothing can be written."""
 
-    def __init__(self, outages=0):
-        self.outages, self.batches, self.kept = outages, [], {}
+    def __init__(self, outages=0, broken=()):
+        self.outages, self.broken = outages, set(broken)
+        self.calls, self.finished, self.kept = [], [], {}
 
-    def record(self, run_id, shard_id, token, results):
+    @property
+    def batches(self):
+        return [[result.sample_id for result in page.results] for pages in self.calls for page in pages]
+
+    def write(self, pages, completions):
         self._maybe_away()
-        self.batches.append([result.sample_id for result in results])
-        return len(results)
+        if self.broken & {page.shard_id for page in pages}:
+            raise ValueError("a defect")
+        if pages:
+            self.calls.append(pages)
+        self.kept.update(completions)
+        return sum(len(page.results) for page in pages)
+
+    def write_last(self, page, completions):
+        self.write([page], completions)
+        self.finished.append((page.shard_id, page.token))
+        return True
 
     def cache_get(self, keys):
         return {key: self.kept[key] for key in keys if key in self.kept}
-
-    def cache_put(self, completions):
-        self.kept.update(completions)
 
     def _maybe_away(self):
         if self.outages:
@@ -30,8 +43,8 @@ class Rows:
             raise ServiceDown(service="PostgreSQL", host="h", reason="gone", advice="start it")
 
 
-def recorder(rows):
-    return Recorder(rows, run_id="r", shard_id="s", token=1)
+def recorder(rows, *, shard="s", **options):
+    return Recorder(rows, run_id="r", shard_id=shard, token=1, **options)
 
 
 def result(name):
@@ -65,6 +78,87 @@ async def test_nothing_is_lost_while_the_database_is_away():
     await mine.flush()
     assert rows.batches == [["s0"]]
     assert await mine.get(["key"]) == {"key": Completion(text="a")}
+
+
+async def test_the_last_results_are_written_with_the_shards_end():
+    rows = Rows()
+    mine = recorder(rows, expected=2)
+    for name in ("s0", "s1"):
+        await mine.add(result(name))
+    await mine.flush()  # whoever evaluated them can't know that the end follows at once
+    assert rows.batches == []
+    await mine.put("key", Completion(text="a"))
+    assert await mine.finish() is True
+    assert (rows.batches, rows.finished, set(rows.kept)) == ([["s0", "s1"]], [("s", 1)], {"key"})
+
+
+async def test_what_is_not_the_end_is_written_when_flushed():
+    rows = Rows()
+    mine = recorder(rows, expected=2)
+    await mine.add(result("s0"))
+    await mine.flush()
+    assert rows.batches == [["s0"]]
+
+
+async def test_an_error_before_the_end_loses_nothing():
+    rows = Rows()
+    with pytest.raises(ZeroDivisionError):
+        async with recorder(rows, expected=1) as mine:
+            await mine.add(result("s0"))
+            await mine.flush()
+            raise ZeroDivisionError
+    assert (rows.batches, rows.finished) == ([["s0"]], [])
+
+
+async def test_an_end_that_could_not_be_written_leaves_its_results_to_be_written():
+    rows = Rows(broken={"s"})
+    mine = recorder(rows, expected=1)
+    await mine.add(result("s0"))
+    with pytest.raises(ValueError, match="a defect"):
+        await mine.finish()
+    rows.broken.clear()
+    await mine.write()
+    assert rows.batches == [["s0"]]
+
+
+async def test_what_is_old_is_written_for_all_shards_of_a_process_at_once(monkeypatch):
+    monkeypatch.setattr("evalwindow.recorder.EVERY_S", 0.01)
+    rows, ledger = Rows(), Ledger()
+    for name in ("a", "b", "c"):
+        await recorder(rows, shard=name, ledger=ledger).add(result(name))
+    await _until(lambda: rows.calls)
+    assert len(rows.calls) == 1
+    assert sorted(rows.batches) == [["a"], ["b"], ["c"]]
+
+
+async def test_what_comes_while_a_batch_is_written_is_written_too(monkeypatch):
+    monkeypatch.setattr("evalwindow.recorder.EVERY_S", 0.01)
+    rows, ledger = Rows(outages=1), Ledger()
+    mine = recorder(rows, ledger=ledger)
+    await mine.add(result("early"))
+    await _until(lambda: not rows.outages)
+    await mine.add(result("late"))
+    await _until(lambda: len(rows.batches) == 2)
+    assert rows.batches == [["early"], ["late"]]
+
+
+async def test_a_shard_that_can_not_be_written_holds_no_other_up(monkeypatch, caplog):
+    monkeypatch.setattr("evalwindow.recorder.EVERY_S", 0.01)
+    rows, ledger = Rows(broken={"bad"}), Ledger()
+    good, bad = recorder(rows, shard="good", ledger=ledger), recorder(rows, shard="bad", ledger=ledger)
+    await good.add(result("g"))
+    await bad.add(result("b"))
+    await _until(lambda: "could not be written together" in caplog.text)
+    await good.finish()
+    assert rows.batches == [["g"]]
+    with pytest.raises(ValueError, match="a defect"):
+        await bad.finish()
+
+
+async def _until(condition):
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 async def test_an_error_that_is_no_outage_is_raised_at_once():

@@ -5,7 +5,7 @@ import pytest
 
 from evalwindow.errors import ServiceDown
 from workers import chores
-from workers.chores import Crew, keep
+from workers.chores import Bell, Crew, keep
 
 
 @pytest.fixture(autouse=True)
@@ -18,10 +18,11 @@ def away():
 
 
 async def rounds(*outcomes):
-    """Keep a chore whose rounds end like this, one after another; then stop."""
-    stopping, left = asyncio.Event(), list(outcomes)
+    """Keep a chore whose rounds end like this, one after another, its bell rung in each; then stop."""
+    stopping, left, bell = asyncio.Event(), list(outcomes), Bell()
 
     async def work():
+        bell.ring()
         outcome = left.pop(0)
         if not left:
             stopping.set()
@@ -29,7 +30,7 @@ async def rounds(*outcomes):
             raise outcome
         return outcome
 
-    await asyncio.wait_for(keep("upkeep", work, poll_s=0.001, stopping=stopping), 60)
+    await asyncio.wait_for(keep("upkeep", work, bell=bell, pause_s=0.001, stopping=stopping), 60)
     assert left == []
 
 
@@ -50,12 +51,56 @@ async def test_a_defect_ends_only_its_round(caplog):
     assert "oops" in caplog.text
 
 
+class Chore:
+    """Counts its rounds; `entered` is released by each, and each waits for `let_go`."""
+
+    def __init__(self):
+        self.bell, self.stopping = Bell(), asyncio.Event()
+        self.entered, self.let_go = asyncio.Semaphore(0), asyncio.Semaphore(0)
+        self.task = asyncio.create_task(keep("chore", self.work, bell=self.bell, pause_s=0.001, stopping=self.stopping))
+
+    async def work(self):
+        self.entered.release()
+        await self.let_go.acquire()
+        return False
+
+    async def end(self):
+        self.stopping.set()
+        self.let_go.release()
+        await asyncio.wait_for(self.task, 60)
+        return self.entered
+
+
+async def test_a_chore_that_is_rung_for_often_in_one_round_does_one_more():
+    chore = Chore()
+    await asyncio.wait_for(chore.entered.acquire(), 60)
+    for _ in range(100):
+        chore.bell.ring()
+    chore.let_go.release()
+    await asyncio.wait_for(chore.entered.acquire(), 60)  # the one more
+    assert (await chore.end()).locked()  # and no third
+
+
+async def test_a_bell_rings_at_its_moment_and_the_last_one_that_was_set_counts():
+    bell = Bell()
+    bell.ring_in(0.0)
+    bell.ring_in(None)
+    bell.ring_in(3600.0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(bell.wait(), 0.01)
+    bell.ring_in(0.01)
+    await asyncio.wait_for(bell.wait(), 60)
+    bell.heard()
+    bell.ring_in(-5.0)  # overdue
+    await asyncio.wait_for(bell.wait(), 60)
+
+
 class Things:
     """Things to claim, and what became of them."""
 
     def __init__(self, *things, handle=None, limit_s=60.0, size=2):
         self.waiting, self.handled, self.defects = list(things), [], []
-        self.let_go = asyncio.Event()
+        self.let_go, self.bell = asyncio.Event(), Bell()
         self.crew = Crew(
             name=str,
             claim=lambda: self.waiting.pop(0) if self.waiting else None,
@@ -63,6 +108,7 @@ class Things:
             defect=lambda thing, error: self.defects.append((thing, repr(error))),
             size=size,
             limit_s=limit_s,
+            bell=self.bell,
         )
 
     async def hold(self, thing):
@@ -75,6 +121,7 @@ async def test_so_many_things_are_handled_at_a_time_and_no_more():
     assert [await things.crew.round() for _ in range(3)] == [True, True, False]
     assert things.waiting == ["c"]
     things.let_go.set()
+    await asyncio.wait_for(things.bell.wait(), 60)  # a hand is free
     await things.crew.finish(60)
     assert await things.crew.round() is True
     await things.crew.finish(60)
@@ -121,7 +168,7 @@ async def test_what_hangs_is_ended_before_its_lease_is_over(caplog):
 
 
 async def test_a_claim_that_fails_frees_its_hand():
-    crew = Crew(name=str, claim=lambda: 1 / 0, handle=None, defect=None, size=1, limit_s=1)
+    crew = Crew(name=str, claim=lambda: 1 / 0, handle=None, defect=None, size=1, limit_s=1, bell=Bell())
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             await crew.round()
