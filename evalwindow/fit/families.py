@@ -20,7 +20,7 @@ class Family:
     bias_default: bool = False  # of the keys above where config.json lacks them
     tied: bool = False  # default of tie_word_embeddings
     head_dim: int | None = None  # default; None: hidden size / heads
-    experts: str | None = None  # key of config.json with their number; None: a dense model
+    routed: bool = False  # tokens go to some of several feed-forward networks
     expert_size: str = "intermediate_size"  # key with an expert's inner size
     latent: bool = False  # multi-head latent attention (MLA): keys and values are kept compressed
     alternates: int | None = None  # every so many layers one sees all, the others a window; where no key says it
@@ -45,17 +45,17 @@ FAMILIES = {
         head_norm=True,
         alternates=6,
     ),
-    "MixtralForCausalLM": Family(experts="num_local_experts"),
+    "MixtralForCausalLM": Family(routed=True),
     "Qwen2MoeForCausalLM": Family(
-        qkv_bias="qkv_bias", bias_default=True, experts="num_experts", expert_size="moe_intermediate_size"
+        qkv_bias="qkv_bias", bias_default=True, routed=True, expert_size="moe_intermediate_size"
     ),
     "Qwen3MoeForCausalLM": Family(
         qkv_bias="attention_bias",
         out_bias="attention_bias",
         head_norm=True,
-        experts="num_experts",
+        routed=True,
         expert_size="moe_intermediate_size",
     ),
-    "DeepseekV2ForCausalLM": Family(experts="n_routed_experts", expert_size="moe_intermediate_size", latent=True),
-    "DeepseekV3ForCausalLM": Family(experts="n_routed_experts", expert_size="moe_intermediate_size", latent=True),
+    "DeepseekV2ForCausalLM": Family(routed=True, expert_size="moe_intermediate_size", latent=True),
+    "DeepseekV3ForCausalLM": Family(routed=True, expert_size="moe_intermediate_size", latent=True),
 }

@@ -11,6 +11,7 @@ from typing import Any
 from evalwindow.fit.errors import CantTell
 from evalwindow.fit.families import FAMILIES, Family
 
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # keys with their number, by maker and by age
 #: rope types after which max_position_embeddings is already the whole context (vLLM: config/model.py)
 _SCALED = {"su", "longrope", "llama3", "yarn", "deepseek_yarn", "deepseek_llama_scaling", "default", "mrope"}
 
@@ -112,7 +113,7 @@ def shape_of(config: Mapping[str, Any], *, name: str = "config.json") -> Shape:
         mlp_bias=_switch(config, family.mlp_bias, family),
         windows=_windows(config, family, layers=layers),
         latent=_latent(config, keys) if family.latent else None,
-        experts=_experts(config, keys, family, layers=layers) if family.experts else None,
+        experts=_experts(config, keys, family, layers=layers) if family.routed else None,
         quantised=_quantised(config),
     )
 
@@ -182,7 +183,7 @@ def _experts(config: Mapping[str, Any], keys: _Keys, family: Family, *, layers: 
     size = keys.count(family.expert_size)
     shared = config.get("shared_expert_intermediate_size") or size * (config.get("n_shared_experts") or 0)
     return Experts(
-        count=keys.count(str(family.experts)),
+        count=keys.count(next((key for key in _EXPERTS if config.get(key)), _EXPERTS[0])),
         active=keys.count("num_experts_per_tok"),
         size=size,
         shared=int(shared),
