@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -30,6 +30,7 @@ from evalwindow.web.documents import (
     BaselineDocument,
     BaselineList,
     Comparison,
+    NoiseList,
     Progress,
     SuiteList,
 )
@@ -94,6 +95,10 @@ class Client:
 
     async def baselines(self, *, retired: bool = False) -> BaselineList:
         return await self._call(BaselineList, "GET", "/v1/baselines", query={"retired": retired})
+
+    async def noise(self, suites: Sequence[str] = (), *, model: str | None = None) -> NoiseList:
+        """The noise floors of these suites, default all, that have a baseline."""
+        return await self._call(NoiseList, "GET", "/v1/noise", query={"suite": list(suites), "model": model})
 
     async def promote(self, wish: Mapping[str, Any]) -> BaselineDocument:
         """`wish` as in the API's Promotion; Conflict when `expected` is not the baseline any more."""
@@ -164,9 +169,14 @@ def _run_path(run_id: str, rest: str = "") -> str:
     return f"/v1/runs/{quote(run_id, safe='')}{rest}"
 
 
-def _params(query: Mapping[str, object]) -> dict[str, str]:
-    given = {name: value for name, value in query.items() if value is not None}
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+def _params(query: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What is not None; a list is given as often as it has values."""
+    given = [
+        (name, value if isinstance(value, list) else [value]) for name, value in query.items() if value is not None
+    ]
+    return [
+        (name, str(each).lower() if isinstance(each, bool) else str(each)) for name, values in given for each in values
+    ]
 
 
 def _error_of(status: int, text: str, *, url: str) -> EvalwindowError:

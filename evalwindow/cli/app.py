@@ -15,6 +15,7 @@ from evalwindow.cli import (
     datasets,
     fit,
     night,
+    noise,
     operate,
     pools,
     runs,
@@ -39,7 +40,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or an error. Commands for teams talk to EVALWINDOW_URL "
     "(default http://127.0.0.1:8800) with EVALWINDOW_TOKEN; each takes --json.",
 )
-for module in (submit, runs, compare, score, night, fit, operate, upkeep):
+for module in (submit, runs, compare, noise, score, night, fit, operate, upkeep):
     module.register(app)
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(suites.app, name="suites")

@@ -108,6 +108,12 @@ def noise_of(floor: NoiseFloor | None, name: str, *, samples: int, independent: 
     return Noise(rates=rates, floor=floor, net=net, n=n, size=size)
 
 
+def reach(floor: NoiseFloor, name: str, *, samples: int, confidence: float) -> float | None:
+    """How far noise alone lets the mean of a slice fall, 0..1, were its samples independent; None without samples."""
+    noise = noise_of(floor, name, samples=samples, independent=float(samples)) if samples else None
+    return noise.reach(confidence) if noise else None
+
+
 def size_of(rates: NoiseRates) -> float:
     """So many points is one flip, that their number and size give both the mean and the variance that were seen."""
     changed = rates.lost + rates.gained

@@ -16,6 +16,7 @@ from evalwindow.web import (
     compare,
     health,
     nights,
+    noise,
     pages,
     pools,
     problems,
@@ -27,6 +28,7 @@ from evalwindow.web import (
 from evalwindow.web.access import LoginNeeded
 from evalwindow.web.body import BodyLimit
 from evalwindow.web.headers import SafeHeaders
+from evalwindow.web.waiting import Waiting
 
 
 def create_app(services: Services) -> FastAPI:
@@ -34,6 +36,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="evalwindow", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.services = services
     app.state.tasks = set()
+    app.state.waiting = Waiting(services.store)
     app.state.site = pages.site
     problems.install(app)
     app.add_exception_handler(LoginNeeded, pages.to_login)
@@ -41,7 +44,7 @@ def create_app(services: Services) -> FastAPI:
     larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
     app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
     app.add_middleware(SafeHeaders)
-    for module in (webhooks, runs, progress, compare, baselines, suites, adapters, pages, pools, nights, health):
+    for module in (webhooks, runs, progress, compare, baselines, noise, suites, adapters, pages, pools, nights, health):
         app.include_router(module.router)
     return app
 
@@ -49,4 +52,5 @@ def create_app(services: Services) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
+    await app.state.waiting.aclose()
     await asyncio.gather(*app.state.tasks, return_exceptions=True)

@@ -7,7 +7,7 @@ import datetime as dt
 from pydantic import Field
 
 from evalwindow.document import Document
-from evalwindow.model import Tier, Verdict
+from evalwindow.model import Candidate, NoiseFloor, NoiseRates, Tier, Verdict
 from evalwindow.report.document import ReportModel
 from evalwindow.web.bodies import Name
 
@@ -50,6 +50,34 @@ class Comparison(ReportModel):
     run: str
     baseline: str
     verdict: Verdict
+
+
+class SliceNoise(ReportModel):
+    """What noise does to a comparison of one slice."""
+
+    slice: str = Field(description="all: every sample")
+    samples: int = Field(description="of the suite as it is now")
+    margin: float = Field(description="largest drop that the policy tolerates, 0..1")
+    rates: NoiseRates = Field(description="as they were seen in A/A runs")
+    reach: float | None = Field(
+        description="how far the mean falls by noise alone, 0..1, at the policy's confidence; null: no such samples"
+    )
+
+
+class NoiseDocument(ReportModel):
+    """How unsteady a baseline is."""
+
+    suite: str
+    branch: str
+    baseline: str
+    model: str
+    candidate: Candidate = Field(description="what the baseline run was of; submit it without the cache for an A/A run")
+    floor: NoiseFloor | None = Field(description="null: not known, no A/A run counts")
+    slices: list[SliceNoise] = Field(description="all samples and the policy's slices; empty while it is not known")
+
+
+class NoiseList(ReportModel):
+    floors: list[NoiseDocument]
 
 
 class SuiteDocument(ReportModel):
