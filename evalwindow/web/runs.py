@@ -21,9 +21,9 @@ from evalwindow.web.access import Team, WithServices
 from evalwindow.web.bodies import Accepted, RunBody, RunList, RunUrls, SampleList
 from evalwindow.web.body import checked, read_json
 from evalwindow.web.problems import Problem
+from evalwindow.web.waiting import Waiting
 
 LONGEST_WAIT_S = 30.0
-PAUSE_S = 0.25
 MOST_RUNS = 200
 
 router = APIRouter(
@@ -78,14 +78,22 @@ def runs(
 
 @router.get("/{run_id}", response_model=RunDocument)
 async def run(
-    run_id: str, team: Team, services: WithServices, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0
+    run_id: str,
+    request: Request,
+    team: Team,
+    services: WithServices,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0,
 ) -> RunDocument:
     """One run; with `wait` the answer comes when the run is final, after that many seconds at the latest."""
+    if not wait:
+        return _document(await asyncio.to_thread(own_run, services, run_id, team), services)
+    waiting: Waiting = request.app.state.waiting
     deadline = asyncio.get_running_loop().time() + wait
-    found = await asyncio.to_thread(own_run, services, run_id, team)
-    while not found.state.final and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(PAUSE_S)
+    with waiting.on(run_id) as news:
         found = await asyncio.to_thread(own_run, services, run_id, team)
+        while not found.state.final and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await waiting.pause(news, left)
+            found = await asyncio.to_thread(own_run, services, run_id, team)
     return _document(found, services)
 
 
