@@ -136,10 +136,10 @@ async def _started(nights: Sequence[ApiNight]) -> None:
 
 
 async def _one(scene: Scene, arm: Arm, *, salt: str) -> None:
-    before, begun = await scene.engine.counters(), time.time()
+    before, begun = await scene.engine.figures(), time.time()
     short = await take(scene.stage.client, SHORT, salt=salt)
-    after = await scene.engine.counters()
-    spent = after.prompt_tokens + after.output_tokens - before.prompt_tokens - before.output_tokens
+    after = await scene.engine.figures()
+    spent = after.prompt_tokens + after.generation_tokens - before.prompt_tokens - before.generation_tokens
     part = short.verdict_s / (time.time() - begun)  # the client hears of the verdict a little later
     arm.walls.append(short.verdict_s)
     arm.tokens.append(spent * part)

@@ -148,7 +148,7 @@ async def _beside(
 async def _full(scene: Scene) -> None:
     """Wait until the night fills the engine, or as much of it as it ever will."""
     until = time.monotonic() + scene.gap_s
-    while (await scene.engine.counters()).running < scene.size.slots[1]:
+    while (await scene.engine.figures()).running < scene.size.slots[1]:
         if time.monotonic() > until:
             return
         await asyncio.sleep(LOOK_S)

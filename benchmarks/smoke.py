@@ -47,15 +47,15 @@ class Split:
         return list(cls.__dataclass_fields__)
 
 
-async def measure(size: str = "tiny", *, rounds: int) -> None:
-    """`rounds` pull requests, one after another."""
+async def measure(size: str = "tiny", *, smokes: int = 20) -> None:
+    """`smokes` pull requests, one after another."""
     chosen = SIZES[size]
     with workshop() as home:
         suite = _suite(home / "suites", chosen)
         async with sized_stage(home / "stack", chosen, suites=home / "suites") as stage:
-            numbers = range(1, rounds + WARM_UPS + 1)
+            numbers = range(1, smokes + WARM_UPS + 1)
             splits = [await _one(stage, number, suite=suite.name) for number in numbers][WARM_UPS:]
-            bare = [await _bare(stage, suite, chosen, seed=seed) for seed in range(rounds + WARM_UPS)][WARM_UPS:]
+            bare = [await _bare(stage, suite, chosen, seed=seed) for seed in range(smokes + WARM_UPS)][WARM_UPS:]
     print(_report(splits, bare), flush=True)
 
 
