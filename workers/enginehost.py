@@ -18,6 +18,7 @@ from evalwindow.engines.record import EngineRecord
 from evalwindow.engines.vllm_probe import EngineProbe
 from evalwindow.engines.vllm_server import Resolved, advice, command, environment
 from evalwindow.errors import EngineUnavailable, EvalwindowError
+from evalwindow.fit import check_fit
 from evalwindow.model import EngineInfo
 from evalwindow.tokens import PromptCounter
 from workers.groups import Group, kill_group, spawn, wait_until_gone
@@ -39,17 +40,25 @@ class EnginePlan:
     """What to start."""
 
     name: str  # of the pool
-    pool: Pool
-    lanes: Lanes
+    config: Config
     paths: EnginePaths
     secrets: frozenset[str]  # environment variables that the engine has no business with
+    read_at: float  # when evalwindow.yaml said so, at the latest; seconds since 1970
 
     @classmethod
-    def of(cls, name: str, *, config: Config, home: Path) -> EnginePlan:
+    def of(cls, name: str, *, config: Config, home: Path, read_at: float) -> EnginePlan:
         keys = {getattr(model, "api_key_env", None) for model in config.models.values()}
         paths = EnginePaths(home=home.resolve(), pool=name)
         secrets = frozenset(key for key in keys if key)
-        return cls(name=name, pool=config.pools[name], lanes=config.lanes, paths=paths, secrets=secrets)
+        return cls(name=name, config=config, paths=paths, secrets=secrets, read_at=read_at)
+
+    @property
+    def pool(self) -> Pool:
+        return self.config.pools[self.name]
+
+    @property
+    def lanes(self) -> Lanes:
+        return self.config.lanes
 
 
 class EngineHost:
@@ -64,7 +73,11 @@ class EngineHost:
     async def launch(
         cls, plan: EnginePlan, *, generation: int, environ: Mapping[str, str] = os.environ
     ) -> tuple[EngineHost, EngineRecord]:
-        """A running engine that has answered its canary. Raises EngineFailed, with nothing of it left running."""
+        """A running engine that has answered its canary.
+
+        Raises EngineFailed, with nothing of it left running; DoesNotFit for a pool that its GPU has no room for.
+        """
+        await asyncio.to_thread(_check_room, plan)
         digest = await asyncio.to_thread(_digest, plan)
         host = cls(plan, generation=generation, process=await _spawn(plan, generation=generation, environ=environ))
         try:
@@ -151,6 +164,13 @@ class EngineHost:
         known = advice(text)
         hint = f"\n{known}" if known else ""
         return f"engine of pool {self.plan.name!r} {what}. The end of {self.plan.paths.log}:\n{lines}{hint}"
+
+
+def _check_room(plan: EnginePlan) -> None:
+    """Before minutes go into loading what can't fit."""
+    unknown = check_fit(plan.config, plan.name)
+    if unknown:
+        log.warning("%s", unknown)
 
 
 def _digest(plan: EnginePlan) -> str:

@@ -13,13 +13,14 @@ from evalwindow.model import EngineInfo
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRecord:
-    """Written when an engine has answered its canary, removed when it is not ready any more."""
+    """Written when an engine has answered its canary, removed when it is not ready any more; kept while it rests."""
 
     info: EngineInfo
     pid: int  # of vLLM's API server, leader of the engine's process group
     started_at: float  # seconds since 1970
     ready_at: float
     calibration: Calibration | None = None  # None: it was not measured, or could not be
+    resting: bool = False  # the first prompt wakes it, or one like it
 
     def write(self, path: Path) -> None:
         write_atomically(path, json.dumps(asdict(self), indent=1).encode())
