@@ -1,0 +1,44 @@
+"""evalwindow beside lm_eval and Inspect AI: the same model, prompts, sampling, engine and machine, in one run.
+
+Alike in every arm: the engine's flags and threads (benchmarks.sizes), an engine that has answered before the clock
+starts, and a harness that has gone its whole way once, with one token of output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from benchmarks.bench_stack import workshop
+from benchmarks.peers_arms import CONNECTIONS, inspect_ai, lm_eval_api, lm_eval_vllm, offline
+from benchmarks.peers_job import write_job
+from benchmarks.peers_ours import evalwindow
+from benchmarks.peers_report import check_same_work, report
+from benchmarks.peers_venv import peers_python
+from benchmarks.sizes import SIZES, THREADS
+
+SETTINGS = """
+Settings. lm_eval over vLLM: batch_size auto, all prompts at once. lm_eval over HTTP: num_concurrent {connections}, no
+tokenizer of its own, against the pool's own command line on a TCP port of the loopback, no relay between. Inspect AI:
+max_connections and max_samples {connections}, against vLLM's server with the engine's flags alone. No peer logs
+samples, draws a display or asks a hub. evalwindow: `evalwindow submit --wait`, its stack as in the other benchmarks.
+Not counted, as they run all day: the starts of the pool's server ({api:.0f} s), of vLLM's ({inspect:.0f} s) and of
+evalwindow's stack ({stack:.0f} s).
+CPU beside the engine: of web, dispatcher, consumers, GPU unit, supervisors, PostgreSQL and Redis together; of a peer's
+process. The command: a process from its start to its end, with imports, and where it loads the model, with that."""
+
+
+async def measure(size: str, *, prompts: int = 500) -> None:
+    """`size`: tiny (the demo's model) or mid (39 M random parameters). Raises ArmsDiffer after the table if they do."""
+    python = await asyncio.to_thread(peers_python)
+    with workshop() as home:
+        job = await asyncio.to_thread(write_job, home, SIZES[size], prompts=prompts)
+        limit = await asyncio.to_thread(offline, job)
+        ours, stack_s = await evalwindow(job)
+        inside = await asyncio.to_thread(lm_eval_vllm, job, python)
+        api, api_s = await asyncio.to_thread(lm_eval_api, job, python)
+        inspect, inspect_s = await asyncio.to_thread(inspect_ai, job, python)
+    arms = [limit, ours, inside, api, inspect]
+    title = f"Peers, {size} model, {prompts} prompts, engine with {THREADS} thread in every arm"
+    print(report(title, arms, samples=prompts), flush=True)
+    print(SETTINGS.format(connections=CONNECTIONS, api=api_s, inspect=inspect_s, stack=stack_s), flush=True)
+    check_same_work(arms)
