@@ -12,6 +12,7 @@ from evalwindow.model import ShardState, Tier
 from evalwindow.store.agenda import LOST_AT
 from evalwindow.store.database import Database, try_advisory_lock
 from evalwindow.store.endings import in_order
+from evalwindow.store.pools import ENGINE_SEEN_S
 from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
 from evalwindow.store.wakes import Topic, waking
@@ -108,7 +109,6 @@ _BACKLOG = text("""
 """)
 
 UNCAPPED = 2**31 - 1
-ENGINE_SEEN_S = 60.0  # an engine silent for longer takes no work
 
 
 class Dispatch(Database):
