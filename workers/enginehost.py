@@ -179,7 +179,8 @@ def _digest(plan: EnginePlan) -> str:
 
 async def _spawn(plan: EnginePlan, *, generation: int, environ: Mapping[str, str]) -> asyncio.subprocess.Process:
     socket = plan.paths.generation_socket(generation)
-    line = command(name=plan.name, pool=plan.pool, socket=socket)
+    gpu = plan.config.gpus.get(plan.pool.gpu or "")
+    line = command(name=plan.name, pool=plan.pool, socket=socket, gpu=gpu)
     env = environment(pool=plan.pool, paths=plan.paths, environ=environ, secrets=plan.secrets)
     socket.unlink(missing_ok=True)
     with _fresh_log(plan.paths.log).open("wb") as output:
