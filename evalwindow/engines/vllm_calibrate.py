@@ -75,7 +75,7 @@ def in_words(calibration: Calibration, *, wanted: Sequence[int]) -> str:
     """One line for the log."""
     steps = ", ".join(f"{rows}: {seconds * 1e3:.1f}" for rows, seconds in calibration.steps)
     widest = calibration.steps[-1][0]
-    unmeasured = f" (time was up before {wanted[-1]})" if widest < wanted[-1] else ""
+    unmeasured = f" (no time or room for {wanted[-1]})" if widest < wanted[-1] else ""
     cache = f"{calibration.kv_tokens:,} tokens" if calibration.kv_tokens is not None else "no bound"
     return (
         f"steps of sequences take ms {steps}{unmeasured}; "
