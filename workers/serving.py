@@ -168,6 +168,8 @@ class Serving:
         http = VllmHttp(host.socket)
         try:
             await http.post("/wake_up", {})
+            if (await http.get("/is_sleeping"))["is_sleeping"]:
+                raise EngineUnavailable("it sleeps on")
             async with EngineProbe(host.socket, name=host.plan.name) as probe:
                 await probe.check(host.plan.pool.canary)
         except (EngineUnavailable, EngineRefused) as error:
