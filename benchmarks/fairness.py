@@ -5,9 +5,10 @@ Team L asks hundreds of long prompts; meanwhile team S asks 50 short ones, sever
 alone              S has the engine for itself
 with limits        L is a team of its own and held to its share of shards and of the KV cache; long prompts are read in
                    chunks
-without limits     L is a team of its own; nothing bounds its shards or its tokens, and the engine reads as it does by
-                   default
-one queue          the same, and L and S are one team: prompts go in as they came, the usual way
+without limits     nothing bounds L's shards or its tokens, and the engine reads as it does by default; turns still go
+                   to the team that had fewer tokens
+two clients        the usual way: L and S each with a small client of their own, straight to that engine, as many
+                   prompts at once as it has sequences; without scoring or verdict
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from benchmarks.bench_engine import BenchEngine
 from benchmarks.bench_stack import OTHER_TEAM, Lanes, client_of, sized_stage, workshop
 from benchmarks.bench_suites import made_up, write_suite
-from benchmarks.load import ApiNight
+from benchmarks.load import ApiNight, FirstCome, Night
 from benchmarks.runs import answers, take
 from benchmarks.sizes import SIZES, TINY, Size
 from benchmarks.table import p50_p95, ratio, seconds, table
@@ -31,6 +32,7 @@ from demo.walkthrough.stage import Stage
 from evalwindow.client import Client
 from evalwindow.config import Lanes as LaneConfig
 from evalwindow.model import Tier
+from evalwindow.suites import Suite
 
 SHORT, LONG = "short", "long"
 SHORT_TOKENS = (20, 60)
@@ -46,12 +48,7 @@ class Arm:
     name: str
     walls: list[float] = field(default_factory=list)  # seconds from the wish to the verdict
     latencies: list[float] = field(default_factory=list)  # of each prompt: from asking for its turn to its answer
-    tokens: list[float] = field(default_factory=list)  # of the whole engine meanwhile, prompts' and answers'
-
-    @property
-    def rate(self) -> float:
-        """Tokens a second."""
-        return sum(self.tokens) / sum(self.walls)
+    rates: list[float] = field(default_factory=list)  # of the whole engine meanwhile: tokens a second, prompts' too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +65,7 @@ async def measure(size: str, *, runs: int = 5, shorts: int = 50, longs: int = 40
     boundless = {"regression": {**whole["regression"], **_boundless()}}
     with workshop() as home:
         suites = home / "suites"
-        _write_suites(suites, chosen, shorts=shorts, longs=longs)
+        short, long = _write_suites(suites, chosen, shorts=shorts, longs=longs)
         limited = {"step_tokens": chosen.long.step_tokens}
         async with _scene(home / "limits", chosen, suites=suites, pool=limited, lanes=whole) as scene:
             alone = await _alone(scene, "S alone", runs=runs)
@@ -76,8 +73,8 @@ async def measure(size: str, *, runs: int = 5, shorts: int = 50, longs: int = 40
         async with _scene(home / "naive", chosen, suites=suites, pool={}, lanes=boundless) as scene:
             naive_alone = await _alone(scene, "S alone, engine and lanes without limits", runs=runs)
             naive = await _beside(scene, "beside L, without limits", runs=runs, other=scene.other)
-            queue = await _beside(scene, "in one queue with L, without limits", runs=runs, other=scene.stage.client)
-    print(report(chosen, [[alone, beside], [naive_alone, naive, queue]], shorts=shorts), flush=True)
+            clients = await _two_clients(scene, chosen, short=short, long=long, runs=runs)
+    print(report(chosen, [[alone, beside], [naive_alone, naive, clients]], shorts=shorts), flush=True)
 
 
 @asynccontextmanager
@@ -92,11 +89,13 @@ async def _scene(
         yield Scene(stage=stage, engine=engine, other=other)
 
 
-def _write_suites(folder: Path, size: Size, *, shorts: int, longs: int) -> None:
+def _write_suites(folder: Path, size: Size, *, shorts: int, longs: int) -> tuple[Suite, Suite]:
     few = made_up(shorts, tokens=SHORT_TOKENS, tokenizer=TINY, seed=1)
     many = made_up(longs, tokens=size.long.tokens, tokenizer=TINY, seed=2)
-    write_suite(folder, SHORT, tier=Tier.REGRESSION, rows=few, max_tokens=size.smoke_tokens)
-    write_suite(folder, LONG, tier=Tier.REGRESSION, rows=many, max_tokens=size.long.max_tokens)
+    return (
+        write_suite(folder, SHORT, tier=Tier.REGRESSION, rows=few, max_tokens=size.smoke_tokens),
+        write_suite(folder, LONG, tier=Tier.REGRESSION, rows=many, max_tokens=size.long.max_tokens),
+    )
 
 
 def _boundless() -> dict[str, Any]:
@@ -129,21 +128,44 @@ async def _beside(scene: Scene, name: str, *, runs: int, other: Client) -> Arm:
     return arm
 
 
-async def _started(nights: Sequence[ApiNight]) -> None:
+async def _two_clients(scene: Scene, size: Size, *, short: Suite, long: Suite, runs: int) -> Arm:
+    arm = Arm(name="beside L, two clients without evalwindow")
+    own, other = (FirstCome(scene.engine, places=size.max_num_seqs) for _ in range(2))
+    night = other.night(long, salt="clients")
+    await _started([night])
+    for number in range(runs):
+        async with _counted(scene.engine, arm):
+            arm.latencies.extend(await own.smoke(short, salt=f"clients{number}"))
+        if not await night.left():
+            raise RuntimeError(f"{arm.name}: L was done before S; give it more prompts")
+    await night.cancel()
+    await scene.engine.idle()
+    print(f"  {arm.name}: {len(arm.walls)} runs", flush=True)
+    return arm
+
+
+async def _started(nights: Sequence[Night]) -> None:
     begun = await nights[0].left()
     while await nights[0].left() == begun:  # noqa: ASYNC110 - the API tells nobody
         await asyncio.sleep(LOOK_S)
 
 
 async def _one(scene: Scene, arm: Arm, *, salt: str) -> None:
-    before, begun = await scene.engine.figures(), time.time()
-    short = await take(scene.stage.client, SHORT, salt=salt)
-    after = await scene.engine.figures()
-    spent = after.prompt_tokens + after.generation_tokens - before.prompt_tokens - before.generation_tokens
-    part = short.verdict_s / (time.time() - begun)  # the client hears of the verdict a little later
-    arm.walls.append(short.verdict_s)
-    arm.tokens.append(spent * part)
+    async with _counted(scene.engine, arm):
+        short = await take(scene.stage.client, SHORT, salt=salt)
+    arm.walls[-1] = short.verdict_s  # the client heard of it a little later
     arm.latencies.extend(result.latency_s for result in answers(scene.stage, short.run.id))
+
+
+@asynccontextmanager
+async def _counted(engine: BenchEngine, arm: Arm) -> AsyncIterator[None]:
+    """The block's wall, and the tokens of the whole engine in it."""
+    before, begun = await engine.figures(), time.perf_counter()
+    yield
+    after, took = await engine.figures(), time.perf_counter() - begun
+    spent = after.prompt_tokens + after.generation_tokens - before.prompt_tokens - before.generation_tokens
+    arm.walls.append(took)
+    arm.rates.append(spent / took)
 
 
 def report(size: Size, groups: Sequence[Sequence[Arm]], *, shorts: int) -> str:
@@ -167,4 +189,4 @@ def _row(arm: Arm, alone: Arm) -> list[str]:
     wall, alone_wall = p50_p95(arm.walls)[0], p50_p95(alone.walls)[0]
     (p50, p95), alone_p95 = p50_p95(arm.latencies), p50_p95(alone.latencies)[1]
     times = [seconds(wall), ratio(wall / alone_wall), seconds(p50), seconds(p95), ratio(p95 / alone_p95)]
-    return [arm.name, *times, f"{arm.rate:.0f}"]
+    return [arm.name, *times, f"{p50_p95(arm.rates)[0]:.0f}"]

@@ -90,11 +90,10 @@ async def _arms(scene: Scene, *, smokes: int) -> str:
     warm = await scene.take(SMOKE)
     idle = Arm(name="on the idle engine")
     await _idle(scene, idle, smokes=(smokes + 1) // 2)
-    first = FirstCome(scene.engine, places=scene.size.max_num_seqs)
     loaded = [
         await _beside(scene, "evalwindow's lanes", scene.api_night, lambda: scene.smoke_s(SMOKE), smokes),
         await _beside(scene, "one queue", scene.api_night, lambda: scene.smoke_s(QUEUED), smokes),
-        await _beside(scene, "first come, first served", _of(scene, first), lambda: first.smoke(scene.smoke), smokes),
+        await _beside(scene, "first come, first served", *_first_come(scene), smokes),
     ]
     night = await _idle(scene, idle, smokes=smokes // 2)
     steps = await scene.engine.steps(_widths(scene))
@@ -115,11 +114,17 @@ async def _idle(scene: Scene, arm: Arm, *, smokes: int) -> Taken:
     return night
 
 
-def _of(scene: Scene, first: FirstCome) -> Callable[[], Awaitable[Night]]:
-    async def night() -> Night:
-        return first.night(scene.night, salt=next(scene.salts))
+def _first_come(scene: Scene) -> tuple[Callable[[], Awaitable[Night]], Callable[[], Awaitable[float]]]:
+    """A night, and a smoke beside it, of one client without lanes."""
+    client = FirstCome(scene.engine, places=scene.size.max_num_seqs)
 
-    return night
+    async def night() -> Night:
+        return client.night(scene.night, salt=next(scene.salts))
+
+    async def smoke() -> float:
+        return max(await client.smoke(scene.smoke))
+
+    return night, smoke
 
 
 async def _beside(

@@ -67,6 +67,12 @@ class DirectNight:
         await asyncio.gather(*self._asked)
         return self._ended - self._begun
 
+    async def cancel(self) -> None:
+        """Ask nothing more; the engine forgets what it has."""
+        for task in self._asked:
+            task.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
+
     def _note(self, task: asyncio.Task[int]) -> None:
         self._ended = time.perf_counter()
 
@@ -80,11 +86,15 @@ class FirstCome:
     def night(self, suite: Suite, *, salt: str) -> DirectNight:
         return DirectNight([asyncio.create_task(self._ask(body)) for body in bodies(suite, salt=salt)])
 
-    async def smoke(self, suite: Suite) -> float:
-        """Seconds to the last answer."""
+    async def smoke(self, suite: Suite, *, salt: str = "") -> list[float]:
+        """Seconds to each answer, from now."""
         begun = time.perf_counter()
-        await asyncio.gather(*map(self._ask, bodies(suite, salt="")))
-        return time.perf_counter() - begun
+
+        async def one(body: dict[str, Any]) -> float:
+            await self._ask(body)
+            return time.perf_counter() - begun
+
+        return await asyncio.gather(*map(one, bodies(suite, salt=salt)))
 
     async def _ask(self, body: dict[str, Any]) -> int:
         async with self._places:

@@ -20,6 +20,7 @@ from benchmarks.bench_suites import NIGHT, SMOKE, salted, write_bench_suite, wri
 from benchmarks.load import ApiNight, all_through
 from benchmarks.runs import MODEL, Taken, take
 from benchmarks.sizes import SIZES, THREADS, Size
+from benchmarks.statements import counted
 from benchmarks.table import ratio, seconds, table
 from demo.walkthrough.stage import ROOT, Stage
 from evalwindow.model import Candidate
@@ -51,7 +52,7 @@ class Paces:
     beside: list[Pace] = field(default_factory=list)  # with smokes; the regression's tokens
     beside_all: list[Pace] = field(default_factory=list)  # the same; the smokes' tokens too
     used: list[Usage] = field(default_factory=list)  # by those alone
-    smokes: list[int] = field(default_factory=list)
+    statements: list[int] = field(default_factory=list)  # of SQL, by those alone
 
 
 async def measure(size: str, *, rounds: int = 2, prompts: int = 500, gap_s: float | None = None) -> None:
@@ -109,16 +110,17 @@ async def _served(size: Size, paces: Paces, *, home: Path, salts: tuple[str, str
     async with sized_stage(home, size, suites=home.parent / "suites") as stage:
         for suite in (NIGHT, SMOKE):  # every process has done its first time
             await take(stage.client, suite, salt="warm", sampling={"max_tokens": 1})
-        before = usage(stage)
-        alone = await take(stage.client, NIGHT, salt=salts[0])
-        paces.used.append(usage(stage).since(before))
+        with counted(stage.stack.database_url, stage.stack.home / "postgres/log") as asked:
+            before = usage(stage)
+            alone = await take(stage.client, NIGHT, salt=salts[0])
+            paces.used.append(usage(stage).since(before))
+        paces.statements.append(asked.total)
         paces.alone.append(Pace(seconds=alone.verdict_s, tokens=alone.summary.output_tokens))
         paces.working.append(Pace(seconds=alone.working_s, tokens=alone.summary.output_tokens))
         night, smokes = await _with_smokes(stage, salt=salts[1], gap_s=gap_s)
     inside = sum(smoke.summary.output_tokens for smoke in smokes if smoke.concluded <= night.concluded)
     paces.beside.append(Pace(seconds=night.verdict_s, tokens=night.summary.output_tokens))
     paces.beside_all.append(Pace(seconds=night.verdict_s, tokens=night.summary.output_tokens + inside))
-    paces.smokes.append(len(smokes))
     print(f"  served: {alone.verdict_s:.2f} s alone, {night.verdict_s:.2f} s beside {len(smokes)} smokes", flush=True)
 
 
@@ -148,7 +150,7 @@ def report(size: Size, paces: Paces, *, samples: int, gap_s: float) -> str:
     head = [f"{samples} prompts", "times", "wall", "from - to", "output tokens/s", "ratio", "from - to"]
     title = f"Goodput, {size.name} model ({AIMS[size.name]}){threads}"
     wall = median(pace.seconds for pace in paces.alone) - median(pace.seconds for pace in paces.offline)
-    costs = [["wall beyond offline", f"{1e3 * wall / samples:.2f} ms"], *_costs(paces.used, samples=samples)]
+    costs = [["wall beyond offline", f"{1e3 * wall / samples:.2f} ms"], *_costs(paces, samples=samples)]
     return table(title, head, rows) + "\n" + table(f"Overhead a sample, {size.name} model", ["what", "a sample"], costs)
 
 
@@ -160,15 +162,16 @@ def _row(name: str, paces: Sequence[Pace], peer: float) -> list[str]:
     return [name, str(len(paces)), seconds(median(walls)), spread, f"{middle:.0f}", ratio(middle / peer), ratios]
 
 
-def _costs(used: Sequence[Usage], *, samples: int) -> list[list[str]]:
+def _costs(paces: Paces, *, samples: int) -> list[list[str]]:
     """Means over all times."""
-    count = samples * len(used)
+    used, count = paces.used, samples * len(paces.used)
     cpu = {name: sum(each.cpu_s[name] for each in used) for name in used[0].cpu_s}
     parts = ", ".join(f"{name} {1e3 * spent / count:.2f}" for name, spent in cpu.items())
     return [
         [f"CPU of our own processes ({parts})", f"{1e3 * sum(cpu.values()) / count:.2f} ms"],
         ["CPU of the engine", f"{1e3 * sum(each.engine_cpu_s for each in used) / count:.2f} ms"],
         ["Redis, both ways", f"{sum(each.redis_bytes for each in used) / count:.0f} bytes"],
+        ["SQL statements", f"{sum(paces.statements) / count:.3f}"],
         ["SQL transactions", f"{sum(each.sql_transactions for each in used) / count:.3f}"],
         ["SQL, written to the log", f"{sum(each.wal_bytes for each in used) / count:.0f} bytes"],
     ]

@@ -33,7 +33,7 @@ def test_goodput_is_of_tokens_and_of_medians() -> None:
         working=[served],
         beside=[Pace(seconds=20.0, tokens=1000)],
         beside_all=[Pace(seconds=20.0, tokens=1800)],
-        smokes=[4],
+        statements=[75],
         used=[_usage()],
     )
     report = throughput.report(SIZES["mid"], paces, samples=500, gap_s=5)
@@ -42,12 +42,13 @@ def test_goodput_is_of_tokens_and_of_medians() -> None:
     assert _cells(report, "with a smoke every 5 s, the regression's tokens")[5] == "0.50"
     assert _cells(report, "the same, all tokens")[5] == "0.90"
     assert _cells(report, "CPU of our own processes (web 0.10, consumers 0.90)")[1] == "1.00 ms"
+    assert _cells(report, "SQL statements")[1] == "0.150"
     assert _cells(report, "SQL transactions")[1] == "0.100"
 
 
 def test_fairness_is_compared_with_the_same_engine_alone() -> None:
-    alone = fairness.Arm(name="S alone", walls=[1.0], latencies=[0.5] * 50, tokens=[100.0])
-    beside = fairness.Arm(name="beside L", walls=[3.0], latencies=[1.0] * 50, tokens=[600.0])
+    alone = fairness.Arm(name="S alone", walls=[1.0], latencies=[0.5] * 50, rates=[100.0])
+    beside = fairness.Arm(name="beside L", walls=[3.0], latencies=[1.0] * 50, rates=[200.0])
     report = fairness.report(SIZES["tiny"], [[alone, beside]], shorts=50)
     assert _cells(report, "beside L")[1:] == ["3.00 s", "3.00", "1.00 s", "1.00 s", "2.00", "200"]
 
