@@ -20,7 +20,8 @@ class Claim:
     pool: str
     bytes: int | None  # by vLLM's account; None: nobody can tell
     beside: int
-    least: int | None  # with which it would start
+    least: int | None  # with which it would start; None: nobody can tell
+    fixed: bool = False  # its KV cache has a size of its own: no share changes what it takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +46,15 @@ class GpuFit:
 
     @property
     def shares(self) -> Mapping[str, float]:
-        """memory_gib for each pool with which all would start; empty where there is no such sharing out."""
-        least = {claim.pool: claim.least for claim in self.claims if claim.least is not None}
-        free = self.bytes - sum(least.values()) - sum(claim.beside for claim in self.claims)
-        if len(least) < len(self.claims) or free < 0:
+        """memory_gib for each pool that takes one, with which all would start; empty where none does that."""
+        least = {claim.pool: claim.least for claim in self.claims if not claim.fixed}
+        needs = [(claim.bytes if claim.fixed else claim.least) for claim in self.claims]
+        known = [need for need in needs if need is not None]
+        free = self.bytes - sum(known) - sum(claim.beside for claim in self.claims)
+        if len(known) < len(needs) or free < 0 or not least:
             return {}
         tenth = GIB // 10
-        return {pool: (bytes_ + free // len(least)) // tenth / 10 for pool, bytes_ in least.items()}
+        return {pool: ((need or 0) + free // len(least)) // tenth / 10 for pool, need in least.items()}
 
 
 def fit_of(config: Config, name: str, *, typical_tokens: int = TYPICAL_TOKENS) -> PoolFit:
@@ -95,7 +98,13 @@ def check_fit(config: Config, pool: str) -> str | None:
 
 def _claim(config: Config, pool: str, found: PoolFit | None) -> Claim:
     if found is not None:
-        return Claim(pool=pool, bytes=found.bytes, beside=found.estimate.beside, least=found.least_bytes)
+        return Claim(
+            pool=pool,
+            bytes=found.bytes,
+            beside=found.estimate.beside,
+            least=found.least_bytes,
+            fixed=found.engine.flags.kv_cache_bytes is not None,
+        )
     settings = config.pools[pool]
     budget = budget_of(settings, config.gpus[str(settings.gpu)])
     return Claim(pool=pool, bytes=budget, beside=int(CONTEXT), least=None)

@@ -262,3 +262,49 @@ def test_hours_in_which_an_engine_stays_warm_are_checked_as_windows_are(folder: 
     assert "pools.warm.keep_warm.hours[0].cron: cron '0 25 * * *' can't be read" in text
     text = refusal(folder, pools=keep(timezone="Europe/Berln"))
     assert "pools.warm.keep_warm.hours[0].timezone: timezone 'Europe/Berln' is unknown" in text
+
+
+def test_gpus_that_pools_share_are_read(folder: Path) -> None:
+    pools = {
+        "warm": {"model": "m", "gpu": "a100", "memory_gib": 40},
+        "other": {"model": "n", "gpu": "a100", "memory_gib": 39},
+    }
+    config = read(folder, gpus={"a100": {"memory_gib": 80}}, pools=pools)
+    assert config.gpus[config.pools["other"].gpu or ""].memory_gib == 80
+
+
+@pytest.mark.parametrize(
+    "pool, complaint",
+    [
+        ({"gpu": "a10"}, "pools.warm.gpu: unknown gpu 'a10'; did you mean 'a100'?"),
+        ({"memory_gib": 4}, "pools.warm.memory_gib: it is a share of a GPU's memory; name the GPU in `gpu`"),
+        ({"gpu": "a100", "memory_gib": 81}, "memory_gib: 81 is more than the 80 GiB of gpu 'a100'"),
+        (
+            {"gpu": "a100", "memory_gib": 9, "arguments": ["--kv_cache_memory_bytes=1G"]},
+            "pools.warm.memory_gib: with --kv-cache-memory-bytes in `arguments` vLLM pays no heed to it",
+        ),
+        ({"arguments": ["-tp", "some"]}, "pools.warm.arguments: --tensor-parallel-size 'some' is no number"),
+        ({"step_tokens": 63}, "pools.warm.step_tokens: 63 is less than max_num_seqs 64"),
+        (
+            {"step_tokens": 64, "max_model_len": 65, "arguments": ["--no-enable-chunked-prefill"]},
+            "pools.warm.step_tokens: 64 is less than max_model_len 65, and without chunked prefill",
+        ),
+    ],
+)
+def test_memory_that_nobody_can_give_is_refused(folder: Path, pool: dict[str, Any], complaint: str) -> None:
+    gpus = {"a100": {"memory_gib": 80}}
+    assert complaint in refusal(folder, gpus=gpus, pools={"warm": {"model": "m", "max_num_seqs": 64, **pool}})
+
+
+def test_pools_that_a_gpu_can_not_hold_together_are_refused_with_the_sum(folder: Path) -> None:
+    pools = {
+        "warm": {"model": "m", "gpu": "a100", "memory_gib": 40},
+        "next": {"model": "n", "gpu": "a100", "memory_gib": 40},
+    }
+    text = refusal(folder, gpus={"a100": {"memory_gib": 80}}, pools=pools)
+    assert "pools.next.gpu: 40 (warm) + 40 (next) + 0.5 each for CUDA = 81, more than the 80 GiB of gpu 'a100'" in text
+    assert text.endswith("lower memory_gib by 1")
+    del pools["next"]["memory_gib"]
+    text = refusal(folder, gpus={"a100": {"memory_gib": 80}}, pools=pools)
+    assert "40 (warm) + 73.6 (next) + 0.5 each for CUDA = 114.6" in text
+    assert text.endswith("give next a memory_gib")

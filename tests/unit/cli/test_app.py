@@ -19,6 +19,7 @@ COMMANDS = [
     ("nights",),
     ("night",),
     ("up",),
+    ("fit",),
     ("demo",),
     ("migrate",),
     ("upkeep",),
