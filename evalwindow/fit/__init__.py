@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalwindow.fit.documents import gpu_document, pool_document
 from evalwindow.fit.errors import CantTell, DoesNotFit
-from evalwindow.fit.gpus import Claim, GpuFit, check_fit, fit_of, gpu_fit
+from evalwindow.fit.gpus import Claim, GpuFit, check_fit, fit_of, gpu_fit, room_beside
 from evalwindow.fit.pools import TYPICAL_TOKENS, PoolFit, Verdict, pool_fit
 from evalwindow.fit.words import gib, in_gib, remedies
 
@@ -25,4 +25,5 @@ __all__ = [
     "pool_document",
     "pool_fit",
     "remedies",
+    "room_beside",
 ]

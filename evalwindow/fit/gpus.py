@@ -78,22 +78,41 @@ def check_fit(config: Config, pool: str) -> str | None:
 
     None: it fits, or no GPU is named for it. A sentence: nobody can tell, and why. Reads a few files' headers.
     """
-    settings = config.pools[pool]
-    if settings.gpu is None or settings.gpu not in config.gpus:
+    gpu = config.pools[pool].gpu
+    if gpu is None or gpu not in config.gpus:
         return None
+    found, unknown = _on(config, gpu)
+    if pool in found and found[pool].verdict is Verdict.TOO_LARGE:
+        raise DoesNotFit("\n".join(pool_lines(found[pool])))
+    together = gpu_fit(config, gpu, found)
+    if not together.fits:
+        raise DoesNotFit("\n".join(sum_lines(together)))
+    return f"whether pool {pool!r} fits {gpu} is not known: {unknown[pool]}" if pool in unknown else None
+
+
+def room_beside(config: Config, pool: str) -> bool:
+    """Whether a pool's new engine can start while its old one still answers; if not, the old one has to end first.
+
+    True where no GPU is named for the pool: nobody knows better.
+    """
+    gpu = config.pools[pool].gpu
+    if gpu is None or gpu not in config.gpus:
+        return True
+    together = gpu_fit(config, gpu, _on(config, gpu)[0])
+    again = next(claim for claim in together.claims if claim.pool == pool)
+    return together.left >= (again.bytes or 0) + again.beside
+
+
+def _on(config: Config, gpu: str) -> tuple[dict[str, PoolFit], dict[str, str]]:
+    """All pools of a GPU: what they need, or why nobody can tell."""
     found: dict[str, PoolFit] = {}
     unknown: dict[str, str] = {}
-    for name in (name for name, other in config.pools.items() if other.gpu == settings.gpu):
+    for name in (name for name, pool in config.pools.items() if pool.gpu == gpu):
         try:
             found[name] = fit_of(config, name)
         except CantTell as reason:
             unknown[name] = str(reason)
-    if pool in found and found[pool].verdict is Verdict.TOO_LARGE:
-        raise DoesNotFit("\n".join(pool_lines(found[pool])))
-    together = gpu_fit(config, settings.gpu, found)
-    if not together.fits:
-        raise DoesNotFit("\n".join(sum_lines(together)))
-    return f"whether pool {pool!r} fits {settings.gpu} is not known: {unknown[pool]}" if pool in unknown else None
+    return found, unknown
 
 
 def _claim(config: Config, pool: str, found: PoolFit | None) -> Claim:

@@ -9,7 +9,7 @@ import pytest
 
 from evalwindow.config import ApiModel, Config, Gpu, Pool
 from evalwindow.errors import ConfigInvalid, UnknownName
-from evalwindow.fit import CantTell, DoesNotFit, check_fit, fit_of, gpu_fit
+from evalwindow.fit import CantTell, DoesNotFit, check_fit, fit_of, gpu_fit, room_beside
 from evalwindow.fit.estimate import GIB
 from tests.unit.fit.models import write_model
 from tests.unit.fit.shapes import LLAMA_8B, LLAMA_70B
@@ -109,6 +109,22 @@ def test_a_fixed_kv_cache_counts_with_all_the_rest(models: dict[str, str]) -> No
     assert check_fit(config, "other") is None
     config = config_of(base=fixed, other={"model": models["8b"], "memory_gib": 43})
     assert "  together            80.97 GiB  0.97 GiB too much" in refusal(config, "other")
+
+
+@pytest.mark.parametrize(
+    "memory_gib, other_gib, room", [(None, None, False), (39, None, True), (26, 26, True), (27, 26, False)]
+)
+def test_an_engine_may_start_beside_the_one_that_it_replaces_where_there_is_room_for_both(
+    memory_gib: float | None, other_gib: float | None, room: bool, models: dict[str, str]
+) -> None:
+    pools: dict[str, dict[str, Any]] = {"base": {"model": models["8b"], "memory_gib": memory_gib}}
+    if other_gib is not None:
+        pools["other"] = {"model": models["8b"], "memory_gib": other_gib}
+    assert room_beside(config_of(**pools), "base") is room
+
+
+def test_without_a_gpu_there_is_room_as_far_as_anybody_knows(models: dict[str, str]) -> None:
+    assert room_beside(config_of(base={"model": models["8b"], "gpu": None}), "base")
 
 
 def test_a_pool_without_a_gpu_is_not_checked(tmp_path: Path) -> None:
