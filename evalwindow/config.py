@@ -205,6 +205,7 @@ class Window(Document):
 
 class Team(Document):
     repos: tuple[str, ...] = Field((), description="owner/name of the repositories whose pull requests it owns")
+    owns: tuple[str, ...] = Field((), description="suites whose baselines only this team, or an admin, may promote")
     fork_label: str = Field("run-evals", description="label that lets a fork's pull request in")
 
 

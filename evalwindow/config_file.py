@@ -49,14 +49,18 @@ def read_config(path: Path) -> Config:
 
 
 def unknown_suites(path: Path, config: Config, known: Collection[str]) -> list[str]:
-    """A line for each suite that a window names and nobody has written.
+    """A line for each suite that a window or a team names and nobody has written.
 
     Suites are another folder, which may be mended until the window opens: it is no reason to refuse the config.
     """
+    named = [
+        *((("windows", name, "suites"), window.suites) for name, window in config.windows.items()),
+        *((("teams", name, "owns"), team.owns) for name, team in config.teams.items()),
+    ]
     faults = [
-        Fault(path=("windows", name, "suites", index), what=str(UnknownName("suite", suite, known)))
-        for name, window in config.windows.items()
-        for index, suite in enumerate(window.suites)
+        Fault(path=(*path, index), what=str(UnknownName("suite", suite, known)))
+        for path, suites in named
+        for index, suite in enumerate(suites)
         if suite not in known
     ]
     file = read_yaml(path, error=ConfigInvalid)

@@ -9,6 +9,8 @@ EvalwindowError
 │   ├── PromptTooLong
 │   └── TemplateInvalid
 ├── Unauthorized             signature or token: HTTP 401
+│   └── TooManyFailures      this address has failed too often lately: HTTP 429
+├── Forbidden                a valid token that may not do this: HTTP 403
 ├── Replayed                 a delivery seen before: HTTP 409
 ├── TooLarge                 body or artifact over its limit: HTTP 413
 ├── NotFound                 HTTP 404
@@ -81,6 +83,14 @@ class TemplateInvalid(BadInput):
 
 class Unauthorized(EvalwindowError):
     """The signature or token is missing or wrong."""
+
+
+class TooManyFailures(Unauthorized):
+    """Too many wrong tokens or signatures from {address}; try again in {seconds} s."""
+
+
+class Forbidden(EvalwindowError):
+    """This token may not do that."""
 
 
 class Replayed(EvalwindowError):

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from evalwindow.model import (
@@ -274,14 +275,27 @@ class TrendPoint:
     flips: float | None  # share of samples that changed sides against the baseline, 0..1
 
 
+class Scope(StrEnum):
+    """What a token's bearer may do besides reading what is the team's."""
+
+    READ = "read"  # nothing else
+    SUBMIT = "submit"  # runs and adapters; cancel the team's runs
+    PROMOTE = "promote"  # make the team's runs baselines, of suites that no other team owns
+    ADMIN = "admin"  # make them baselines of any suite
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenRow:
     """A team's token, without its secret."""
 
     id: str
     team: str
+    scopes: frozenset[Scope]
     created_at: dt.datetime
+    expires_at: dt.datetime | None  # null: never
+    last_used_at: dt.datetime | None  # to the minute
     revoked_at: dt.datetime | None
+    replaced_by: str | None  # id of the token that it was rotated to
 
 
 @dataclass(frozen=True, kw_only=True)

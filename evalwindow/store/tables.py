@@ -302,6 +302,10 @@ team_token = Table(
     Column("id", String, primary_key=True),
     Column("team", String, nullable=False),
     Column("hash", String, nullable=False),  # SHA-256 of the secret, hex
+    Column("scopes", ARRAY(String), nullable=False, server_default=text("'{promote,submit}'")),
     _now("created_at"),
+    Column("expires_at", Time),  # null: never
+    Column("last_used_at", Time),
     Column("revoked_at", Time),
+    Column("replaced_by", String),  # id of the token that it was rotated to
 )

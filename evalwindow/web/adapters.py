@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 
 from evalwindow.engines.adapters import FILES
 from evalwindow.errors import CandidateInvalid, TooLarge
-from evalwindow.web.access import Team, WithServices
+from evalwindow.web.access import Submitter, WithServices
 from evalwindow.web.body import checked, read_json
 from evalwindow.web.documents import AdapterBody, AdapterDocument
 from evalwindow.web.problems import Problem
@@ -20,7 +20,9 @@ BASE64 = 4 / 3  # characters a byte
 ENVELOPE = 10_000  # bytes of JSON around them
 
 router = APIRouter(
-    prefix=PATH, tags=["adapters"], responses={status: {"model": Problem} for status in (401, 413, 422, 503)}
+    prefix=PATH,
+    tags=["adapters"],
+    responses={status: {"model": Problem} for status in (400, 401, 403, 413, 422, 429, 503)},
 )
 _BODY_SCHEMA: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": AdapterBody.model_json_schema()}}}
@@ -32,13 +34,13 @@ def body_limit(adapter_bytes: int) -> int:
     return int(adapter_bytes * BASE64) + ENVELOPE
 
 
-async def _adapter(team: Team, request: Request) -> AdapterBody:
+async def _adapter(team: Submitter, request: Request) -> AdapterBody:
     """Read after the token was checked: nobody else gets to send this much."""
     return checked(AdapterBody, await read_json(request))
 
 
 @router.post("", status_code=201, response_model=AdapterDocument, openapi_extra=_BODY_SCHEMA)
-def put(body: Annotated[AdapterBody, Depends(_adapter)], team: Team, services: WithServices) -> AdapterDocument:
+def put(body: Annotated[AdapterBody, Depends(_adapter)], team: Submitter, services: WithServices) -> AdapterDocument:
     """Keep an adapter; the same files have the same digest. It is checked against its model when a run asks for it."""
     files = {name: _decoded(name, text) for name, text in body.files.items()}
     if set(files) != set(FILES):

@@ -27,6 +27,7 @@ from evalwindow.web import (
 )
 from evalwindow.web.access import LoginNeeded
 from evalwindow.web.body import BodyLimit
+from evalwindow.web.failures import Failures
 from evalwindow.web.headers import SafeHeaders
 from evalwindow.web.waiting import Waiting
 
@@ -35,6 +36,7 @@ def create_app(services: Services) -> FastAPI:
     """The app over these services, which it doesn't close."""
     app = FastAPI(title="evalwindow", version=__version__, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.state.services = services
+    app.state.failures = Failures()
     app.state.tasks = set()
     app.state.waiting = Waiting(services.store)
     app.state.site = pages.site

@@ -10,7 +10,7 @@ from evalwindow.nights import promotion
 from evalwindow.report.gather import run_url
 from evalwindow.services import Services
 from evalwindow.store.rows import BaselineRow
-from evalwindow.web.access import Team, WithServices
+from evalwindow.web.access import Bearer, Promoter, Team, WithServices, check_owner
 from evalwindow.web.body import checked, read_json
 from evalwindow.web.documents import BaselineDocument, BaselineList, Promotion
 from evalwindow.web.problems import Problem
@@ -19,7 +19,7 @@ from evalwindow.web.runs import own_run
 router = APIRouter(
     prefix="/v1/baselines",
     tags=["baselines"],
-    responses={status: {"model": Problem} for status in (401, 404, 409, 422, 503)},
+    responses={status: {"model": Problem} for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)},
 )
 _BODY_SCHEMA: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": Promotion.model_json_schema()}}}
@@ -38,12 +38,14 @@ def baselines(team: Team, services: WithServices, retired: bool = False) -> Base
 
 
 @router.post("", status_code=201, response_model=BaselineDocument, openapi_extra=_BODY_SCHEMA)
-def promote(wish: Annotated[Promotion, Depends(_promotion)], team: Team, services: WithServices) -> BaselineDocument:
+def promote(
+    team: Promoter, token: Bearer, wish: Annotated[Promotion, Depends(_promotion)], services: WithServices
+) -> BaselineDocument:
     """Make one of the team's concluded runs the baseline, and move its model's alias in the registry.
 
     Promoting the active one again only sets the alias.
     """
-    own_run(services, wish.run, team)
+    check_owner(token, services, suite=own_run(services, wish.run, team).suite)
     who = f"{team}/{wish.by}" if wish.by else team
     row = promotion.promote(services, wish.run, who=who, why=wish.reason, expected=wish.expected, branch=wish.branch)
     return _document(row, services)

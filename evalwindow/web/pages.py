@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from evalwindow.errors import TooManyFailures
 from evalwindow.report.document import ReportDocument, report_document
 from evalwindow.report.gather import gather
 from evalwindow.report.links import Links
@@ -15,9 +16,9 @@ from evalwindow.report.listing import runs_page
 from evalwindow.report.page import render
 from evalwindow.report.view import RunView
 from evalwindow.services import Services
-from evalwindow.web.access import COOKIE, LoginNeeded, Reader, WithServices, page_reader, services_of
+from evalwindow.web.access import COOKIE, LoginNeeded, Reader, WithServices, known_token, page_reader, services_of
 from evalwindow.web.runs import own_run
-from evalwindow.web.site import Site, html
+from evalwindow.web.site import Site, html, problem_page
 
 PAGE_OF_RUNS = 50
 COOKIE_DAYS = 30
@@ -53,9 +54,13 @@ async def _posted_token(request: Request) -> str:
 
 
 @router.post("/login")
-def login(token: Annotated[str, Depends(_posted_token)], services: WithServices) -> Response:
+def login(request: Request, token: Annotated[str, Depends(_posted_token)], services: WithServices) -> Response:
     """The token itself becomes the cookie: revoking it ends the session at once. Lax, so that links in checks work."""
-    if services.store.team_of_token(token) is None:
+    try:
+        found = known_token(request, services, token)
+    except TooManyFailures as error:
+        return problem_page(error, framed=False)
+    if found is None:
         return html(render("login.html", problem="This is no valid team token."), 401)
     response = RedirectResponse("/runs", 303)
     secure = services.settings.base_url.startswith("https:")

@@ -13,17 +13,21 @@ from evalwindow.errors import (
     Conflict,
     EngineUnavailable,
     EvalwindowError,
+    Forbidden,
     GitHubUnavailable,
     NotFound,
     Replayed,
     ServiceDown,
     TooLarge,
+    TooManyFailures,
     Unauthorized,
 )
 
 STATUSES: tuple[tuple[type[EvalwindowError], int], ...] = (  # the first that fits counts
     (BadInput, 422),
+    (TooManyFailures, 429),
     (Unauthorized, 401),
+    (Forbidden, 403),
     (Replayed, 409),
     (Conflict, 409),
     (TooLarge, 413),
@@ -55,15 +59,23 @@ def status_of(error: Exception) -> int:
     return next(status for kind, status in STATUSES if isinstance(error, kind))
 
 
+def headers_of(error: EvalwindowError) -> dict[str, str]:
+    """What goes with the number."""
+    if isinstance(error, TooManyFailures):
+        return {"Retry-After": str(error.fields["seconds"])}
+    if isinstance(error, ServiceDown):
+        return {"Retry-After": "5"}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+
+
 def problem(status: int, error: str, kind: str, headers: dict[str, str] | None = None) -> JSONResponse:
     body = Problem(error=error, kind=kind).model_dump()
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
-    status = status_of(error)
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
-    return problem(status, str(error), type(error).__name__, headers)
+    assert isinstance(error, EvalwindowError)
+    return problem(status_of(error), str(error), type(error).__name__, headers_of(error))
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

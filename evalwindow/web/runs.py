@@ -17,7 +17,7 @@ from evalwindow.report.document import RunDocument, run_document, sample_documen
 from evalwindow.report.gather import gather, run_url
 from evalwindow.services import Services
 from evalwindow.store.rows import RunRow
-from evalwindow.web.access import Team, WithServices
+from evalwindow.web.access import Submitter, Team, WithServices
 from evalwindow.web.bodies import Accepted, RunBody, RunList, RunUrls, SampleList
 from evalwindow.web.body import checked, read_json
 from evalwindow.web.problems import Problem
@@ -27,7 +27,9 @@ LONGEST_WAIT_S = 30.0
 MOST_RUNS = 200
 
 router = APIRouter(
-    prefix="/v1/runs", tags=["runs"], responses={status: {"model": Problem} for status in (401, 404, 422, 503)}
+    prefix="/v1/runs",
+    tags=["runs"],
+    responses={status: {"model": Problem} for status in (401, 403, 404, 422, 429, 503)},
 )
 _BODY_SCHEMA: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": RunBody.model_json_schema()}}}
@@ -39,7 +41,7 @@ async def _run_body(request: Request) -> RunBody:
 
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=_BODY_SCHEMA)
-def submit(team: Team, body: Annotated[RunBody, Depends(_run_body)], services: WithServices) -> Accepted:
+def submit(team: Submitter, body: Annotated[RunBody, Depends(_run_body)], services: WithServices) -> Accepted:
     """Admit a run. It is queued when this answers; the same key gives the same run."""
     submission = _submission(body, team=team, config=services.config)
     run = flow.submit(services, submission)
@@ -114,7 +116,7 @@ def samples(
 
 
 @router.post("/{run_id}/cancel", response_model=RunDocument, responses={409: {"model": Problem}})
-def cancel(run_id: str, team: Team, services: WithServices) -> RunDocument:
+def cancel(run_id: str, team: Submitter, services: WithServices) -> RunDocument:
     """End a run that nobody wants any more."""
     own_run(services, run_id, team)
     if not services.store.cancel_run(run_id, f"cancelled by team {team}"):

@@ -18,11 +18,18 @@ from evalwindow.report.links import Links
 from evalwindow.report.page import content_security_policy, render
 from evalwindow.services import Services
 from evalwindow.web.access import LoginNeeded
-from evalwindow.web.problems import status_of
+from evalwindow.web.problems import headers_of, status_of
 
 log = logging.getLogger(__name__)
 
-_WORDS = {401: "Log in first", 403: "Not allowed", 404: "Not found", 422: "Not possible", 503: "Not available now"}
+_WORDS = {
+    401: "Log in first",
+    403: "Not allowed",
+    404: "Not found",
+    422: "Not possible",
+    429: "Too fast",
+    503: "Not available now",
+}
 _TEXTS = {  # where a framework says no
     401: "These pages are for who is logged in. Log in, then open this page again.",
     403: "Your role may not see these pages; an administrator can change that.",
@@ -93,5 +100,4 @@ def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
         found = error.errors()[0]
         return 422, f"{'.'.join(map(str, found['loc'][1:]))}: {found['msg']}", {}
     assert isinstance(error, EvalwindowError)
-    status = status_of(error)
-    return status, str(error), {"Retry-After": "5"} if status == 503 else {}
+    return status_of(error), str(error), headers_of(error)

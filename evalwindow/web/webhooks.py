@@ -13,9 +13,10 @@ from evalwindow import flow
 from evalwindow.errors import BadInput, EvalwindowError, Unauthorized
 from evalwindow.github.payload import read_payload
 from evalwindow.services import Services
-from evalwindow.web.access import WithServices
+from evalwindow.web.access import WithServices, too_many
 from evalwindow.web.bodies import Received
 from evalwindow.web.body import read_json
+from evalwindow.web.failures import Failures
 from evalwindow.web.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -32,13 +33,17 @@ router = APIRouter(prefix="/webhooks", tags=["webhooks"])
     "/github",
     status_code=202,
     response_model=Received,
-    responses={status: {"model": Problem} for status in (400, 401, 409, 413, 422)},
+    responses={status: {"model": Problem} for status in (400, 401, 409, 413, 422, 429)},
 )
 async def github(request: Request, response: Response, services: WithServices) -> Received:
     """Takes pull_request events. The signature (X-Hub-Signature-256) is of the raw body; a delivery is taken once."""
     body = await request.body()
     secret = services.settings.webhook_secret.get_secret_value()
-    check_signature(body, signature=request.headers.get("x-hub-signature-256", ""), secret=secret)
+    try:
+        check_signature(body, signature=request.headers.get("x-hub-signature-256", ""), secret=secret)
+    except Unauthorized:
+        _count_failure(request)
+        raise
     kind = request.headers.get("x-github-event", "")
     if kind != HANDLED:
         response.status_code = 200
@@ -46,6 +51,16 @@ async def github(request: Request, response: Response, services: WithServices) -
     event_id = await _written_down(request, services, kind=kind)
     _handle_soon(request, services, event_id)
     return Received(event=event_id, message="received")
+
+
+def _count_failure(request: Request) -> None:
+    """Raises TooManyFailures where this address had its share: a right signature is still taken from there."""
+    failures: Failures = request.app.state.failures
+    address = request.client.host if request.client else None
+    wait_s = failures.wait_s(address)
+    if wait_s:
+        raise too_many(address, wait_s) from None
+    failures.failed(address)
 
 
 def check_signature(body: bytes, *, signature: str, secret: str) -> None:

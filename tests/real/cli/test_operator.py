@@ -26,6 +26,17 @@ def test_a_revoked_token_is_dead(evalwindow, installation):
     assert [row["revoked"] for row in json.loads(evalwindow("token", "list", "search", "--json").out)] == [True]
 
 
+def test_a_token_is_rotated_and_says_what_it_may_and_until_when(evalwindow, installation):
+    old = evalwindow("token", "add", "search", "--scope", "submit", "--days", "7").out.strip()
+    new = evalwindow("token", "rotate", old.split("_")[1], "--grace-hours", "2").out.strip()
+    assert {installation.store.team_of_token(token) for token in (old, new)} == {"search"}
+    first, second = json.loads(evalwindow("token", "list", "search", "--json").out)
+    assert first["replaced_by"] == second["id"] == new.split("_")[1]
+    assert first["scopes"] == second["scopes"] == ["submit"]
+    assert first["expires_at"] < second["expires_at"]
+    assert "submit" in evalwindow("token", "list", "search").out
+
+
 def test_a_token_of_an_unknown_team_is_refused_with_the_nearest_name(evalwindow, installation):
     done = evalwindow("token", "add", "serch")
     assert done.code == 2

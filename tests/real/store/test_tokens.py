@@ -1,6 +1,19 @@
+import datetime as dt
+
 import pytest
 
-from evalwindow.errors import NotFound
+from evalwindow.errors import Conflict, NotFound
+from evalwindow.store.rows import Scope
+
+DAY = dt.timedelta(days=1)
+
+
+def _now():
+    return dt.datetime.now(dt.UTC)
+
+
+def _id(token):
+    return token.split("_")[1]
 
 
 def test_a_token_opens_its_teams_door(store):
@@ -46,3 +59,60 @@ def test_the_secret_is_nowhere_in_the_database(world):
     with world.store._transaction() as connection:
         kept = connection.exec_driver_sql("SELECT * FROM team_token").all()
     assert secret not in repr(kept)
+
+
+def test_a_token_carries_its_scopes(store):
+    assert store.bearer(store.add_token("red")).scopes == {Scope.SUBMIT, Scope.PROMOTE}
+    assert store.bearer(store.add_token("red", scopes=[Scope.READ])).scopes == {Scope.READ}
+
+
+def test_a_token_opens_nothing_past_its_end(store):
+    assert store.team_of_token(store.add_token("red", expires_at=_now() - DAY)) is None
+    assert store.team_of_token(store.add_token("red", expires_at=_now() + DAY)) == "red"
+
+
+def test_while_a_rotated_token_has_its_grace_both_work(store):
+    old = store.add_token("red", scopes=[Scope.SUBMIT])
+    new = store.rotate_token(_id(old), grace=DAY)
+    assert store.bearer(old).replaced_by == _id(new)
+    assert store.bearer(new).scopes == {Scope.SUBMIT}
+    assert store.bearer(new).expires_at is None
+    store.rotate_token(_id(new), grace=dt.timedelta(0))
+    assert store.bearer(new) is None
+
+
+def test_a_grace_never_lengthens_a_life_and_the_new_token_lives_as_long_as_the_old_one_was_to(store):
+    old = store.add_token("red", expires_at=_now() + DAY)
+    end = store.bearer(old).expires_at
+    new = store.rotate_token(_id(old), grace=30 * DAY)
+    assert store.bearer(old).expires_at == end
+    assert abs(store.bearer(new).expires_at - _now() - DAY) < DAY / 2
+
+
+@pytest.mark.parametrize("end", ["expired", "revoked"])
+def test_what_has_ended_is_not_rotated_back_to_life(store, end):
+    token = store.add_token("red", expires_at=_now() - DAY if end == "expired" else None)
+    if end == "revoked":
+        store.revoke_token(_id(token))
+    with pytest.raises(Conflict, match="has ended"):
+        store.rotate_token(_id(token), grace=DAY)
+    with pytest.raises(NotFound):
+        store.rotate_token("nope", grace=DAY)
+
+
+def test_the_last_use_is_kept_and_a_wrong_secret_is_no_use(store):
+    token = store.add_token("red")
+    store.bearer(token[:-1] + ("0" if token[-1] != "0" else "1"))
+    assert store.tokens("red")[0].last_used_at is None
+    store.bearer(token)
+    first = store.tokens("red")[0].last_used_at
+    store.bearer(token)
+    assert first is not None
+    assert store.tokens("red")[0].last_used_at == first  # at most once a minute
+
+
+def test_a_token_from_before_scopes_may_what_it_could(world):
+    token = world.store.add_token("red", scopes=[Scope.READ])
+    with world.store._transaction() as connection:
+        connection.exec_driver_sql("UPDATE team_token SET scopes = DEFAULT")
+    assert world.store.bearer(token).scopes == {Scope.SUBMIT, Scope.PROMOTE}
