@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalwindow.cli.remote import cost_of
 from evalwindow.model import EngineInfo, SampleResult
 from evalwindow.report.cost import prefix_hit_rate
 from evalwindow.report.document import report_document
@@ -28,6 +29,7 @@ def test_the_prefix_cache_hit_rate_of_a_warm_engine_is_on_the_page_and_in_the_do
     suite = suite_of(4)
     view = view_of(suite, [read_from_cache(result, cached) for result in results_of(suite, lambda index: True)])
     assert report_document(view).prefix_hit_rate == rate
+    assert cost_of(report_document(view)).endswith(f"prefix cache hit rate {shown}")
     assert f"<th>prefix cache hit rate</th><td>{shown}</td>" in page(view)
 
 
@@ -36,6 +38,7 @@ def test_an_api_that_tells_no_cached_tokens_has_no_rate_and_no_zero() -> None:
     view = view_of(suite, results_of(suite, lambda index: True), provenance=API)
     assert view.prefix_hit_rate is None
     assert report_document(view).prefix_hit_rate is None
+    assert "prefix" not in cost_of(report_document(view))
     assert "<th>… of them in the prefix cache</th><td>not told</td>" in page(view)
 
 
