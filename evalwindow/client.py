@@ -40,6 +40,7 @@ TIMEOUT_S = 60.0  # of one request; the server's longest wait is half of that
 LONG_POLL_S = 20.0
 AWAY_S = 120.0  # a server that is deployed anew is waited for this long
 PAUSE_S = 1.0
+PROGRESS_S = 5.0  # between two looks at how far a run is; its end is told at once
 
 _ERRORS: dict[int, type[EvalwindowError]] = {
     400: BadInput,
@@ -119,10 +120,10 @@ class Client:
         timeout_s: float,
         seen: Callable[[RunDocument, Progress], None] | None = None,
     ) -> RunDocument:
-        """The run once it is final; ServiceDown after `timeout_s`. `seen` is told each second how far it is."""
+        """The run once it is final; ServiceDown after `timeout_s`. `seen` is told every 5 seconds how far it is."""
         until = time.monotonic() + timeout_s
         while True:
-            patience_s = min(PAUSE_S if seen else LONG_POLL_S, max(0.0, until - time.monotonic()))
+            patience_s = min(PROGRESS_S if seen else LONG_POLL_S, max(0.0, until - time.monotonic()))
             run = await _outlasting(lambda: self.run(run_id, wait_s=patience_s), until=until)  # noqa: B023
             if run.state.final:
                 return run

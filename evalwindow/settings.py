@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(20.0, gt=0, description="a shard whose lease is this old is given to somebody else")
     engine_patience_s: float = Field(180.0, gt=0, description="a prompt waits so long for an engine that restarts")
     max_attempts: int = Field(5, ge=1, description="a shard that was claimed this often without finishing has failed")
-    poll_s: float = Field(0.25, gt=0, description="pause of the dispatcher between two rounds")
+    poll_s: float = Field(0.25, gt=0, description="pause of the dispatcher between two looks while PostgreSQL can't wake it")
     log_level: str = "INFO"
 
     @field_validator("smtp_url")

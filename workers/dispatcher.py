@@ -41,7 +41,7 @@ LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it 
 GRACE_S = 10.0  # at the end, for what is being handled
 LOOK_S = 10.0  # between two looks at the agenda, while wake-ups are heard
 BUDGET_S = 2.0  # between two looks at what nights have used, while one with a budget is open
-AGAIN_S = 1.0  # after something was put right, to see whether more is left
+AGAIN_S = 1.0  # after a moment that the agenda knew of, to see what the next one is
 RETRY_S = 60.0  # after a defect in a delivery
 
 #: Whose bell a topic rings. What will be due only later is for the agenda.
@@ -106,8 +106,14 @@ class Dispatcher:
         self._bells["dispatch"].ring_in(agenda.shards)
         self._bells["upkeep"].ring_in(agenda.upkeep)
         self._bells["budget"].ring_in(agenda.budget)
-        self._bells["agenda"].ring_in(LOOK_S if self._listener.listening else self._services.settings.poll_s)
+        self._bells["agenda"].ring_in(self._next_look(agenda.events, agenda.deliveries, agenda.upkeep))
         return False
+
+    def _next_look(self, *moments: float | None) -> float:
+        """When to look again: also after the first moment that an alarm was set to, to hear of the next one."""
+        if not self._listener.listening:
+            return self._services.settings.poll_s
+        return min([LOOK_S, *(max(0.0, moment) + AGAIN_S for moment in moments if moment is not None)])
 
     async def dispatch(self) -> bool:
         """Top every queue up; raises ServiceDown while the broker takes no message."""
@@ -119,11 +125,8 @@ class Dispatcher:
         reaped = await asyncio.to_thread(self._store.reap, settings.lease_s, settings.max_attempts)
         if reaped.retried or reaped.failed or reaped.republished:
             log.warning("reaped: %s", reaped)
-        stuck = await asyncio.to_thread(self._store.stuck_runs)
-        for run_id in stuck:
+        for run_id in await asyncio.to_thread(self._store.stuck_runs):
             await self._conclude(run_id)
-        if stuck or reaped.failed:
-            self._bells["upkeep"].ring_in(AGAIN_S)
         return False
 
     async def budget(self) -> bool:

@@ -17,6 +17,7 @@ from evalwindow.embedded import start_postgres, start_redis
 from evalwindow.errors import Conflict
 from evalwindow.model import Answer, Candidate, RunState, ShardState, Source, Tier
 from evalwindow.queue import Queue, queue_name
+from evalwindow.report.files import report_folder
 from evalwindow.services import build
 from evalwindow.settings import read_settings
 from evalwindow.store import Store
@@ -213,6 +214,68 @@ async def test_a_queue_is_topped_up_to_what_can_be_worked_on(house, services, re
         await eventually(lambda: waiting(redis) == 4)
 
 
+@contextlib.asynccontextmanager
+async def listening(services, monkeypatch):
+    """A dispatcher that hears wake-ups and, but for them, would look next in an hour."""
+    monkeypatch.setattr("workers.dispatcher.LOOK_S", 3600.0)
+    dispatcher = Dispatcher(services)
+    running = asyncio.create_task(dispatcher.run())
+    try:
+        await eventually(lambda: dispatcher._listener.listening)
+        yield dispatcher
+    finally:
+        services.stopping.set()
+        await asyncio.wait_for(running, 60)
+
+
+def poisoned(services):
+    """A run that only needs to be concluded."""
+    run_id = submit(services)
+    for shard in services.store.shards(run_id):
+        services.store.fail_shard(shard.id, None, "poison")
+    return run_id
+
+
+async def test_what_is_told_is_done_without_a_look(house, services, redis, monkeypatch):
+    async with listening(services, monkeypatch):
+        await asyncio.to_thread(submit, services, key="other")
+        await eventually(lambda: waiting(redis) == 2)
+        await asyncio.to_thread(services.store.add_event, "d", "pull_request", somebodys_event())
+        await eventually(lambda: event_states(services.store) == ["done"])
+        run_id = await asyncio.to_thread(poisoned, services)
+        await flow.conclude(services, run_id)
+        await eventually(lambda: [each.state for each in services.store.deliveries(run_id)] == ["sent"])
+
+
+async def test_what_is_to_be_tried_later_is_tried_then(house, services, monkeypatch):
+    run_id = await asyncio.to_thread(poisoned, services)
+    folder = report_folder(services.settings.home)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("where the pages' folder should be")
+    async with listening(services, monkeypatch):
+        await flow.conclude(services, run_id)
+        await eventually(lambda: services.store.deliveries(run_id)[0].error)
+        folder.unlink()
+        await eventually(lambda: services.store.deliveries(run_id)[0].state == "sent")
+
+
+async def test_a_lease_that_runs_out_is_noticed_without_a_look(house, services, monkeypatch):
+    run_id = await asyncio.to_thread(submit, services)
+    shard = services.store.shards(run_id)[0]
+    assert services.store.claim(shard.id, "dead", 5.0) is not None
+    async with listening(services, monkeypatch):  # its first look sees when that will be
+        await eventually(lambda: services.store.shards(run_id)[0].state is not ShardState.RUNNING)
+    assert services.store.shards(run_id)[0].error == "claimed 1 times and never finished; last by dead"
+
+
+async def test_a_dispatcher_that_hears_nothing_looks_often(house, services, redis, monkeypatch):
+    monkeypatch.setattr("workers.dispatcher.LOOK_S", 3600.0)
+    monkeypatch.setattr("evalwindow.store.listener._dsn", lambda store: "host=127.0.0.1 port=1 connect_timeout=1")
+    async with dispatching(services):
+        await asyncio.to_thread(submit, services)
+        await eventually(lambda: waiting(redis) == 2)
+
+
 async def test_messages_that_got_lost_are_sent_again(house, services, redis):
     submit(services)
     async with dispatching(services):
@@ -243,13 +306,16 @@ async def test_a_run_that_can_not_be_concluded_fails_with_its_reason(house, serv
 
 
 async def test_events_are_handled_and_those_of_nobody_are_closed(house, services):
-    tip = {"sha": "aaa", "ref": "main", "repo": {"full_name": "somebody/else"}}
-    pull_request = {"number": 7, "updated_at": "2030-01-01T00:00:00Z", "head": tip, "base": tip}
-    payload = {"action": "opened", "repository": tip["repo"], "pull_request": pull_request}
     for delivery in "abc":
-        services.store.add_event(delivery, "pull_request", payload)
+        services.store.add_event(delivery, "pull_request", somebodys_event())
     async with dispatching(services):
         await eventually(lambda: event_states(services.store) == ["done"] * 3)
+
+
+def somebodys_event():
+    tip = {"sha": "aaa", "ref": "main", "repo": {"full_name": "somebody/else"}}
+    pull_request = {"number": 7, "updated_at": "2030-01-01T00:00:00Z", "head": tip, "base": tip}
+    return {"action": "opened", "repository": tip["repo"], "pull_request": pull_request}
 
 
 def event_states(store):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from evalwindow import flow
 from evalwindow.admission import Submission
@@ -326,3 +326,32 @@ def test_channels_follow_from_the_source():
     assert flow.channels_of(Source()) == ("page",)
     assert flow.channels_of(Source(repo="a/b", head_sha="c")) == ("page", "check")
     assert flow.channels_of(Source(repo="a/b", head_sha="c", pull_request=1)) == ("page", "check", "comment")
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+async def test_a_shard_costs_a_handful_of_statements_however_many_samples_it_has(services, use_cache):
+    run = await asyncio.to_thread(flow.submit, services, wish("good", use_cache=use_cache))
+    costs = [await cost_of(services, flow.run_shard(services, each.id)) for each in services.store.shards(run.id)]
+    sizes = [len(each.sample_ids) for each in services.store.shards(run.id)]
+    assert sizes == [50, 10]
+    looked_up = int(use_cache)
+    noted, conclusion = 1, 8  # once a run
+    assert costs[0] <= 3 + looked_up + noted  # claim, results with the end, is it the last?
+    assert costs[1] <= 3 + looked_up + conclusion
+    assert len(services.store.results(run.id)) == SAMPLES
+
+
+async def cost_of(services, work):
+    """Statements that reach PostgreSQL: each of an executemany is one."""
+    count = 0
+
+    def note(connection, cursor, statement, parameters, context, executemany):
+        nonlocal count
+        count += len(parameters) if executemany else 1
+
+    event.listen(services.store._engine, "before_cursor_execute", note)
+    try:
+        await work
+    finally:
+        event.remove(services.store._engine, "before_cursor_execute", note)
+    return count

@@ -37,6 +37,19 @@ def test_what_a_team_has_in_flight_counts_for_its_turn(world):
     assert _teams(world, world.store.top_up("warm", REGRESSION, 4)) == ["quiet", "quiet", "quiet", "loud"]
 
 
+def test_no_team_gets_more_than_its_cap_however_much_room_there_is(world):
+    _flood(world, "loud", 20)
+    top_up = lambda room: world.store.top_up("warm", REGRESSION, room, team_cap=6)  # noqa: E731
+    first = top_up(8)
+    assert len(first) == 6
+    assert top_up(2) == []
+    _flood(world, "quiet", 3)
+    assert _teams(world, top_up(2)) == ["quiet", "quiet"]  # at once: its next shards find room
+    held = world.claim(first[0])
+    world.store.finish(held.id, held.token)
+    assert _teams(world, top_up(5)) == ["quiet", "loud"]
+
+
 def test_shards_of_a_team_go_in_the_order_of_their_admission(world):
     ids = world.shard_ids(_flood(world, "red", 30))
     assert world.store.top_up("warm", REGRESSION, 10) == ids[:10]

@@ -2,9 +2,10 @@ import math
 
 import pytest
 
-from evalwindow.model import Completion, Score, Usage
+from evalwindow.model import Completion, RunState, Score, Usage
+from evalwindow.recorder import Page
 from evalwindow.store import Store
-from tests.real.store.world import OVER, at_once, result
+from tests.real.store.world import LEASE_S, OVER, at_once, result
 
 
 def test_a_result_comes_back_as_it_was(world):
@@ -106,3 +107,39 @@ def test_many_writers_of_the_same_cache_keys_never_deadlock(store):
     orders = [keys, list(reversed(keys))]
     at_once(lambda number: store.cache_put({key: Completion(text=key) for key in orders[number % 2]}), 6)
     assert len(store.cache_get(keys)) == 600
+
+
+def test_the_last_results_and_the_end_of_a_shard_are_written_together(world):
+    first, second = world.claim_all(world.admit())
+    page = page_of(first, result("s0"))
+    assert world.store.write_last(page) is False
+    assert world.store.write_last(page) is False  # it is not held any more
+    assert world.store.write_last(page_of(second, result("s1"))) is True
+    assert len(world.store.results(first.run_id)) == 2
+
+
+def test_an_old_holder_writes_its_results_and_ends_nothing(world):
+    [shard_id, _] = world.shard_ids(world.admit())
+    dead, heir = world.claim(shard_id, lease_s=OVER), world.claim(shard_id)
+    assert world.store.write_last(page_of(dead, result("s0"))) is False
+    assert world.store.done(heir.run_id, heir.sample_ids) == {("s0", 0)}
+    assert world.store.renew({shard_id: heir.token}, LEASE_S) == {shard_id: "held"}
+
+
+def test_nothing_ends_with_a_run_that_is_final(world):
+    [held, _] = world.claim_all(world.admit())
+    world.store.cancel_run(held.run_id, "enough")
+    assert world.store.write_last(page_of(held, result("s0"))) is False
+    assert world.store.results(held.run_id) == []
+    assert world.store.run(held.run_id).state is RunState.CANCELLED
+
+
+def test_pages_of_several_runs_are_written_at_once(world):
+    held = [world.claim_all(world.admit(key))[0] for key in "ab"]
+    assert world.store.write([page_of(each, result("s0")) for each in held]) == 2
+    world.store.cancel_run(held[0].run_id, "enough")
+    assert world.store.write([page_of(each, result("s1")) for each in held]) == 1
+
+
+def page_of(held, *results):
+    return Page(run_id=held.run_id, shard_id=held.id, token=held.token, results=results)
