@@ -46,6 +46,7 @@ class Standin:
     check_runs: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
+    labels: dict[tuple[str, int], set[str]] = field(default_factory=dict)  # (repo, number of a pull request) -> names
     requests: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -84,6 +85,7 @@ def create_app(standin: Standin) -> FastAPI:
     _add_contents(app, standin)
     _add_checks(app, standin)
     _add_comments(app, standin)
+    _add_labels(app, standin)
 
     @app.middleware("http")
     async def record(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -201,6 +203,16 @@ def _add_comments(app: FastAPI, standin: Standin) -> None:
     @app.delete("/repos/{owner}/{name}/issues/comments/{number}", status_code=204)
     async def delete_comment(owner: str, name: str, number: int) -> None:
         standin.comments[:] = [comment for comment in standin.comments if comment["id"] != number]
+
+
+def _add_labels(app: FastAPI, standin: Standin) -> None:
+    @app.delete("/repos/{owner}/{name}/issues/{number}/labels/{label:path}")
+    async def delete_label(owner: str, name: str, number: int, label: str) -> Response:
+        there = standin.labels.get((f"{owner}/{name}", number), set())
+        if label not in there:
+            return _not_found()
+        there.discard(label)
+        return JSONResponse([{"name": left} for left in sorted(there)])
 
 
 async def _update(items: list[dict[str, Any]], number: int, request: Request) -> Response:

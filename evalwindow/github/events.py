@@ -8,6 +8,7 @@ from typing import Any
 
 from evalwindow.admission import Submission
 from evalwindow.config import Config, Team
+from evalwindow.engines.adapters import FILES
 from evalwindow.errors import CandidateInvalid, EventIgnored
 from evalwindow.github.checks import put_check
 from evalwindow.github.client import GitHub
@@ -21,15 +22,23 @@ from evalwindow.store import Store
 ACTIONS = ("opened", "reopened", "synchronize", "labeled")
 
 
+class LabelSpent(EventIgnored):
+    """The label was set for an earlier commit."""
+
+
 async def submissions(
     github: GitHub | None, config: Config, store: Store, payload: Mapping[str, Any]
 ) -> list[Submission]:
     """One submission a suite; raises EventIgnored where there is nothing to do, BadInput for the author to repair."""
     event = read_payload(payload)
     name, team = team_of(event, config)
-    check_admittance(event, team)
     if github is None:
         raise EventIgnored("no GitHub credentials: set EVALWINDOW_GITHUB_TOKEN, or the App's id and private key")
+    try:
+        check_admittance(event, team)
+    except LabelSpent:
+        await _ask_for_label(github, event, label=team.fork_label)
+        raise
     async with github.open(event.repo) as repo:
         wanted = await _pr_config(repo, event, config)
         candidate = await _candidate(repo, event, wanted.candidate, config=config, store=store)
@@ -45,7 +54,11 @@ def team_of(event: PullRequestEvent, config: Config) -> tuple[str, Team]:
 
 
 def check_admittance(event: PullRequestEvent, team: Team) -> None:
-    """Raises EventIgnored for an action that changes nothing, and for a fork without the team's label."""
+    """Raises EventIgnored for an action that changes nothing, and for a fork unless its label was set just now.
+
+    The label counts for the commit that it was set for, which is the one that its event names. LabelSpent: it is still
+    there from an earlier one.
+    """
     if event.action not in ACTIONS:
         raise EventIgnored(f"action {event.action!r} starts nothing")
     if event.action == "labeled" and (event.label is None or event.label.name != team.fork_label):
@@ -53,6 +66,21 @@ def check_admittance(event: PullRequestEvent, team: Team) -> None:
     labels = [label.name for label in event.pull_request.labels]
     if event.from_fork and team.fork_label not in labels:
         raise EventIgnored(f"a fork's pull request needs the label {team.fork_label!r}")
+    if event.from_fork and event.action != "labeled":
+        raise LabelSpent(f"a fork's new commits need the label {team.fork_label!r} again")
+
+
+async def _ask_for_label(github: GitHub, event: PullRequestEvent, *, label: str) -> None:
+    """Take the label off, so that setting it again is an event, and say so by a neutral check."""
+    async with github.open(event.repo) as repo:
+        off = await repo.remove_label(event.pull_request.number, label)
+        how = "set the label" if off else "take the label off and set it"
+        message = (
+            f"New commits of a fork wait for somebody to look at them: the label {label!r} counts for the commit that it "
+            f"was set for. Whoever may set labels here: please {how} again, and the evals run."
+        )
+        sha = event.pull_request.head.sha
+        await put_check(repo, sha, refusal_check(message), status=refusal_status(message))
 
 
 async def refuse(github: GitHub | None, payload: Mapping[str, Any], message: str) -> None:
@@ -85,7 +113,7 @@ async def _adapter(repo: Repository, path: str | None, *, sha: str, limit: int, 
     """Digest of the stored adapter."""
     if path is None:
         return None
-    files = await repo.folder(path, ref=sha, limit=limit)
+    files = await repo.folder(path, ref=sha, limit=limit, names=FILES)
     if not files:
         raise CandidateInvalid(f"{FILE}: candidate.adapter: there is no folder {path!r} at {sha[:10]}")
     return await asyncio.to_thread(store.put_artifact, "adapter", f"{repo.name}:{path}", files)

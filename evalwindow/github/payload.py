@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from evalwindow.errors import BadInput
 from evalwindow.model import Source
+
+
+MOST_LABELS = 1_000
+LARGEST_NUMBER = 2**31 - 1  # PostgreSQL's integer
+
+
+def _in_reach(moment: dt.datetime) -> dt.datetime:
+    """Its seconds since 1970 order a pull request's commits."""
+    if not 1970 < moment.year < 9999:
+        raise ValueError("is no moment of our time")
+    return moment
+
+
+_Word = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+_RepoName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$", max_length=200)]
+_Sha = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+_Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s]+)?$", max_length=1_000)]
 
 
 class Payload(BaseModel):
@@ -17,32 +34,32 @@ class Payload(BaseModel):
 
 
 class Repo(Payload):
-    full_name: str
+    full_name: _RepoName
 
 
 class Tip(Payload):
-    sha: str
-    ref: str
+    sha: _Sha
+    ref: _Word
     repo: Repo | None = None  # null where a fork was deleted
 
 
 class Label(Payload):
-    name: str
+    name: _Word
 
 
 class PullRequest(Payload):
-    number: PositiveInt
-    html_url: str = ""
-    updated_at: dt.datetime
+    number: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
+    html_url: _Url = ""
+    updated_at: Annotated[AwareDatetime, AfterValidator(_in_reach)]
     head: Tip
     base: Tip
-    labels: tuple[Label, ...] = ()
+    labels: Annotated[tuple[Label, ...], Field(max_length=MOST_LABELS)] = ()
 
 
 class PullRequestEvent(Payload):
     """https://docs.github.com/webhooks/webhook-events-and-payloads#pull_request"""
 
-    action: str
+    action: _Word
     repository: Repo
     pull_request: PullRequest
     label: Label | None = None  # of the actions labeled and unlabeled

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from gidgethub import BadRequest
+from gidgethub import BadRequest, RateLimitExceeded
 from gidgethub.abc import GitHubAPI
 
 from evalwindow.errors import CandidateInvalid, TooLarge
@@ -33,14 +34,20 @@ class Repository:
             raise CandidateInvalid(f"{self.name}: {path!r} is not a plain file at {ref[:10]}")
         return await self._bytes(entry, limit=limit)
 
-    async def folder(self, path: str, *, ref: str, limit: int) -> dict[str, bytes] | None:
-        """The plain files of a folder by name; together at most `limit` bytes. None where there is none."""
+    async def folder(
+        self, path: str, *, ref: str, limit: int, names: Collection[str] | None = None
+    ) -> dict[str, bytes] | None:
+        """The plain files of a folder by name, of `names` alone if given; together at most `limit` bytes.
+
+        None where there is none. Links and submodules are left out.
+        """
         entries = await self._contents(path, ref=ref)
         if entries is None:
             return None
         if not isinstance(entries, list):
             raise CandidateInvalid(f"{self.name}: {path!r} is not a folder at {ref[:10]}")
         files = [entry for entry in entries if entry["type"] == "file"]
+        files = [entry for entry in files if names is None or entry["name"] in names]
         _check_size(f"{self.name}: folder {path}", sum(entry["size"] for entry in files), limit)
         return {entry["name"]: await self._bytes(entry, limit=limit) for entry in files}
 
@@ -79,6 +86,19 @@ class Repository:
     async def delete_comment(self, comment_id: str) -> None:
         await self.api.delete("/repos/{+repo}/issues/comments/{id}", {"repo": self.name, "id": comment_id})
 
+    async def remove_label(self, number: int, label: str) -> bool:
+        """Take a label off a pull request; True when it is off. False where our token may not do that."""
+        url = "/repos/{+repo}/issues/{number}/labels/{label}"
+        try:
+            await self.api.delete(url, {"repo": self.name, "number": str(number), "label": label})
+        except BadRequest as error:
+            if error.status_code is HTTPStatus.NOT_FOUND:
+                return True
+            if error.status_code is not HTTPStatus.FORBIDDEN or isinstance(error, RateLimitExceeded):
+                raise
+            return False
+        return True
+
     async def wrote(self, comment: dict[str, Any]) -> bool:
         return await self.auth.wrote(self.api, comment)
 
@@ -102,12 +122,14 @@ class Repository:
 
     async def _bytes(self, entry: dict[str, Any], *, limit: int) -> bytes:
         """Contents come along up to 1 MB; a larger file, or one of a folder's listing, is a blob to fetch."""
-        _check_size(f"{self.name}: file {entry['path']}", entry["size"], limit)
-        if entry.get("encoding") == "base64":
-            return base64.b64decode(entry["content"])
-        url = "/repos/{+repo}/git/blobs/{sha}"
-        blob = await self.api.getitem(url, {"repo": self.name, "sha": entry["sha"]})
-        return base64.b64decode(blob["content"])
+        what = f"{self.name}: file {entry['path']}"
+        _check_size(what, entry["size"], limit)
+        if entry.get("encoding") != "base64":
+            url = "/repos/{+repo}/git/blobs/{sha}"
+            entry = await self.api.getitem(url, {"repo": self.name, "sha": entry["sha"]})
+        data = base64.b64decode(entry["content"])
+        _check_size(what, len(data), limit)
+        return data
 
 
 def _check_size(what: str, size: int, limit: int) -> None:

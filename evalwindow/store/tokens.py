@@ -70,7 +70,7 @@ class Tokens(Database):
         return None if found is None else found.team
 
     def rotate_token(self, token_id: str, *, grace: dt.timedelta) -> str:
-        """A new token of the same team and scopes; the old one works on for `grace`, or to its own end if that is sooner.
+        """A new token of the same team and scopes; the old one works for `grace` more, or to its own end.
 
         Where the old one has an end, the new one lives as long as the old one was to live. Raises NotFound; Conflict
         when the old one has ended.

@@ -180,3 +180,41 @@ async def test_an_over_large_body_is_refused_with_a_length_and_chunked(web, serv
         assert answer.status == 413
         assert "20000 bytes" in (await answer.json(content_type=None))["error"]
     assert _events(services) == []
+
+
+FORK = {"head_repo": "stranger/bot", "labels": ["run-evals"]}
+
+
+@pytest.mark.parametrize("may, says", [(True, "please set the label again"), (False, "take the label off and set it")])
+async def test_a_fork_s_push_takes_its_label_off_and_asks_for_it_politely(web, services, standin, may, says):
+    newer = "beef" * 10
+    for sha in (SHA, newer):
+        standin.put_files("acme/bot", sha, {".evalwindow.yaml": CONFIG_FILE})
+    standin.labels["acme/bot", 7] = {"run-evals", "bug"}
+    if not may:
+        standin.failures.append(Failure(status=403, path="/labels/"))
+    for event in (
+        pull_request(action="labeled", label="run-evals", **FORK),
+        pull_request(action="synchronize", sha=newer, **FORK),
+    ):
+        async with web.post(HOOK, **signed(event, SECRET)):
+            await _events_done(services)
+    assert [run.source.head_sha for run in services.store.runs()] == [SHA]
+    assert standin.labels["acme/bot", 7] == ({"bug"} if may else {"run-evals", "bug"})
+    (check,) = [check for check in standin.check_runs if check["head_sha"] == newer]
+    assert check["conclusion"] == "neutral"
+    assert says in check["output"]["summary"]
+    again = pull_request(action="labeled", label="run-evals", sha=newer, **FORK)
+    async with web.post(HOOK, **signed(again, SECRET)):
+        await _events_done(services)
+    assert {run.source.head_sha for run in services.store.runs()} == {SHA, newer}
+
+
+async def test_of_an_adapter_s_folder_only_its_two_files_are_fetched(web, services, standin):
+    text = b"suites: [sums-smoke]\ncandidate: {model: tiny, adapter: adapters/a}\n"
+    names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "optimizer.pt", "README.md")
+    folder = {f"adapters/a/{name}": name.encode() for name in names}
+    standin.put_files("acme/bot", SHA, {".evalwindow.yaml": text, **folder})
+    async with web.post(HOOK, **signed(pull_request(), SECRET)):
+        await _events_done(services)
+    assert len([request for request in standin.requests if "/git/blobs/" in request["path"]]) == 2

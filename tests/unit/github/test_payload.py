@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from evalwindow.errors import BadInput, EventIgnored
-from evalwindow.github.events import check_admittance, team_of
+from evalwindow.github.events import LabelSpent, check_admittance, team_of
 from evalwindow.github.payload import read_payload
 from tests.unit.github.examples import CONFIG, pull_request
 
@@ -27,7 +27,37 @@ def test_other_actions_start_nothing(action):
 def test_a_fork_needs_the_label():
     with pytest.raises(EventIgnored, match="run-evals"):
         _admitted(head_repo="stranger/bot")
-    _admitted(head_repo="stranger/bot", labels=["run-evals"])
+    _admitted(head_repo="stranger/bot", action="labeled", label="run-evals", labels=["run-evals"])
+
+
+@pytest.mark.parametrize("action", ["opened", "reopened", "synchronize"])
+def test_a_label_lets_no_later_commit_of_a_fork_in(action):
+    with pytest.raises(LabelSpent, match="again"):
+        _admitted(head_repo="stranger/bot", action=action, labels=["run-evals"])
+    _admitted(action=action, labels=["run-evals"])
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        (("repository", "full_name"), "../../x"),
+        (("repository", "full_name"), "acme/bot\n"),
+        (("pull_request", "head", "sha"), "../../../user"),
+        (("pull_request", "number"), 2**31),
+        (("pull_request", "html_url"), "javascript:alert(1)"),
+        (("pull_request", "updated_at"), "0001-01-01T00:00:00Z"),
+        (("pull_request", "updated_at"), "2026-03-02T09:00:00"),
+        (("pull_request", "head", "ref"), "x" * 256),
+    ],
+)
+def test_a_value_that_no_pull_request_has_is_named(path, value):
+    payload = copy.deepcopy(pull_request())
+    place = payload
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    with pytest.raises(BadInput, match=r"\.".join(path)):
+        read_payload(payload)
 
 
 def test_a_deleted_fork_counts_as_a_fork():
