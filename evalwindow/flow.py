@@ -112,6 +112,9 @@ async def handle_event(services: Services, event: EventRow) -> None:
     except EvalwindowError as error:
         log.error("event %s: %s", event.id, error)
         await _finish_event(services, event, "failed", str(error))
+    except Exception as error:  # a defect: after an upgrade it may work, but it isn't tried for ever
+        log.exception("event %s", event.id)
+        await _put_off(services, event, error)
     else:
         await _finish_event(services, event, "done", None)
 
@@ -128,10 +131,10 @@ async def _refuse(services: Services, event: EventRow, error: BadInput) -> None:
     await _finish_event(services, event, "refused", str(error))
 
 
-async def _put_off(services: Services, event: EventRow, error: ServiceDown) -> None:
+async def _put_off(services: Services, event: EventRow, error: Exception) -> None:
     log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
     if event.attempts >= EVENT_ATTEMPTS:
-        await _finish_event(services, event, "failed", str(error))
+        await _finish_event(services, event, "failed", f"{type(error).__name__}: {error}")
 
 
 async def _finish_event(services: Services, event: EventRow, state: str, why: str | None) -> None:

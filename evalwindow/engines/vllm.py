@@ -16,7 +16,7 @@ from evalwindow.engines.record import read_record
 from evalwindow.engines.residents import Artifact, Residents
 from evalwindow.engines.retry import Backoff, patiently
 from evalwindow.engines.vllm_choices import score_choices
-from evalwindow.engines.vllm_http import UnknownModel, VllmHttp
+from evalwindow.engines.vllm_http import EngineFault, UnknownModel, VllmHttp
 from evalwindow.errors import BadInput, EngineRefused, EngineUnavailable
 from evalwindow.model import Completion, CompletionRequest, EngineInfo, Usage
 
@@ -149,12 +149,16 @@ def chat_body(request: CompletionRequest, *, model: str, priority: int) -> dict[
     return body
 
 
-def completion_of(answer: Mapping[str, Any]) -> Completion:
-    """The first choice of a chat completion."""
-    choice = answer["choices"][0]
-    return Completion(
-        text=choice["message"]["content"] or "", finish_reason=choice["finish_reason"], usage=usage_of(answer)
-    )
+def completion_of(answer: Any) -> Completion:
+    """The first choice of a chat completion. Raises EngineFault for an answer that is none."""
+    try:
+        choice = answer["choices"][0]
+        text, reason = choice["message"]["content"] or "", choice["finish_reason"] or "stop"
+        if not isinstance(text, str) or not isinstance(reason, str):
+            raise TypeError("its text is no text")
+        return Completion(text=text, finish_reason=reason, usage=usage_of(answer))
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise EngineFault(f"the engine's answer can't be read ({type(error).__name__}: {error})") from error
 
 
 def usage_of(answer: Mapping[str, Any]) -> Usage:
@@ -163,11 +167,11 @@ def usage_of(answer: Mapping[str, Any]) -> Usage:
     details = usage.get("prompt_tokens_details") or {}
     first, rest = metrics.get("time_to_first_token_ms") or 0.0, metrics.get("generation_time_ms") or 0.0
     return Usage(
-        prompt_tokens=usage["prompt_tokens"],
-        cached_tokens=details.get("cached_tokens") or 0,
-        output_tokens=usage["completion_tokens"],
-        queue_s=(metrics.get("queue_time_ms") or 0.0) * MS,
-        engine_s=(first + rest) * MS,
+        prompt_tokens=int(usage["prompt_tokens"]),
+        cached_tokens=int(details.get("cached_tokens") or 0),
+        output_tokens=int(usage["completion_tokens"]),
+        queue_s=float(metrics.get("queue_time_ms") or 0.0) * MS,
+        engine_s=(float(first) + float(rest)) * MS,
     )
 
 

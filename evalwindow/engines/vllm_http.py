@@ -106,14 +106,15 @@ def _judged(status: int, text: str) -> Any:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:  # /health and the adapters' calls answer with plain text
+    except (ValueError, RecursionError):  # /health and the adapters' calls answer with plain text
         return text
 
 
 def _finished(answer: Any) -> Any:
     """A draining engine answers 200 with finish_reason "abort": that is no answer."""
-    choices = answer.get("choices", ()) if isinstance(answer, dict) else ()
-    if any(choice["finish_reason"] == "abort" for choice in choices):
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    if any(choice.get("finish_reason") == "abort" for choice in found):
         raise EngineUnavailable("the engine is draining")
     return answer
 

@@ -76,7 +76,7 @@ async def _ask_for_label(github: GitHub, event: PullRequestEvent, *, label: str)
         off = await repo.remove_label(event.pull_request.number, label)
         how = "set the label" if off else "take the label off and set it"
         message = (
-            f"New commits of a fork wait for somebody to look at them: the label {label!r} counts for the commit that it "
+            f"New commits of a fork wait for somebody to look at them: label {label!r} counts for the commit that it "
             f"was set for. Whoever may set labels here: please {how} again, and the evals run."
         )
         sha = event.pull_request.head.sha

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from evalwindow.errors import BadInput
 from evalwindow.model import Source
 
-
 MOST_LABELS = 1_000
 LARGEST_NUMBER = 2**31 - 1  # PostgreSQL's integer
 

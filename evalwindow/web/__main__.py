@@ -12,6 +12,7 @@ from evalwindow.errors import EvalwindowError
 from evalwindow.services import build
 from evalwindow.settings import Settings, read_settings
 from evalwindow.web.app import create_app
+from evalwindow.web.patience import HEAD_BYTES, PatientProtocol
 
 
 async def serve(settings: Settings) -> None:
@@ -19,7 +20,14 @@ async def serve(settings: Settings) -> None:
     services = build(settings)
     app = create_app(services)
     options = uvicorn.Config(
-        app, host=settings.host, port=settings.port, log_level=settings.log_level.lower(), server_header=False
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level.lower(),
+        server_header=False,
+        http=PatientProtocol,
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
     try:
         await uvicorn.Server(options).serve()

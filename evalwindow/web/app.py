@@ -45,7 +45,7 @@ def create_app(services: Services) -> FastAPI:
     limits = services.config.limits
     larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
     app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
-    app.add_middleware(SafeHeaders)
+    app.add_middleware(SafeHeaders, https=services.settings.base_url.startswith("https:"))
     for module in (webhooks, runs, progress, compare, baselines, noise, suites, adapters, pages, pools, nights, health):
         app.include_router(module.router)
     return app

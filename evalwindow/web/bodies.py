@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, PositiveInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from evalwindow.document import Document
 from evalwindow.model import Candidate, RunState, Source
@@ -19,6 +19,12 @@ def _without_nul(text: str) -> str:
 
 Text = Annotated[str, StringConstraints(max_length=500_000), AfterValidator(_without_nul)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_without_nul)]
+
+
+#: A link, never a script.
+Url = Annotated[Name, StringConstraints(max_length=1_000, pattern=r"^https?://[^\s]+$")]
+#: PostgreSQL's integer.
+PullNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class CandidateBody(Document):
@@ -38,10 +44,10 @@ class SourceBody(Document):
     """Where the run comes from; a repository must be one of the team's."""
 
     repo: Name | None = Field(None, description="owner/name")
-    pull_request: PositiveInt | None = None
-    head_sha: Name | None = None
+    pull_request: PullNumber | None = None
+    head_sha: Annotated[Name, StringConstraints(pattern=r"^[0-9A-Za-z]+$")] | None = None
     branch: Name | None = Field(None, description="target branch: selects the baseline")
-    url: Name | None = None
+    url: Url | None = None
 
     def source(self) -> Source:
         return Source(**self.model_dump())

@@ -1,7 +1,8 @@
-"""Request bodies: bounded while they are read, decoded strictly, checked with messages that name the key."""
+"""Request bodies: bounded in bytes and time while they are read, decoded strictly, checked by messages with the key."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -17,22 +18,38 @@ from evalwindow.faults import faults_of, key_path
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class BodyLimit:
-    """ASGI middleware: a body over the limit is answered by 413 once that is known, chunked or not."""
+BODY_S = 10.0  # for any body, and
+BYTES_A_SECOND = 50_000  # at least so many once they are over
 
-    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
-        """`larger`: path -> its own limit in bytes."""
-        self._app, self._limit, self._larger = app, limit, larger or {}
+
+class BodyLimit:
+    """ASGI middleware: a body over the limit is answered by 413 once that is known, chunked or not; a slow one by 408."""
+
+    def __init__(
+        self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None, *, patience_s: float = BODY_S
+    ) -> None:
+        """`larger`: path -> its own limit in bytes. A body may take `patience_s` and a second each BYTES_A_SECOND."""
+        self._app, self._limit, self._larger, self._patience_s = app, limit, larger or {}, patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         read, limit = 0, self._larger.get(scope["path"], self._limit)
+        until: float | None = None  # None: nobody asked for the body yet, or all of it is here
+        whole = False
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, until, whole
+            now = asyncio.get_running_loop().time()
+            until = None if whole else until or now + self._patience_s
+            wait_s = None if until is None else until + read / BYTES_A_SECOND - now
+            try:
+                message = await asyncio.wait_for(receive(), wait_s)
+            except TimeoutError:
+                whole = True
+                raise HTTPException(408, "the body comes too slowly", {"Connection": "close"}) from None
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if max(read, _declared(scope)) > limit:
                 raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
@@ -56,6 +73,8 @@ async def read_json(request: Request) -> Any:
         raise HTTPException(400, f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise HTTPException(400, "the body's JSON is nested too deeply") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise HTTPException(400, f"the body's JSON can't be read: {error}") from error
 
 
 def checked(model: type[Model], data: Any) -> Model:

@@ -58,7 +58,7 @@ def runs(
     state: RunState | None = None,
     tier: Tier | None = None,
     repo: str | None = None,
-    pull_request: int | None = None,
+    pull_request: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     branch: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_RUNS)] = 50,
     before: str | None = None,
@@ -106,7 +106,7 @@ def samples(
     services: WithServices,
     failing: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 500,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> SampleList:
     """What was asked, expected and answered; what needs a look comes first."""
     own_run(services, run_id, team)
