@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evalwindow.config import Config, Lanes, Pool
 from evalwindow.engines.digests import local_model, model_digest
@@ -146,7 +147,7 @@ class EngineHost:
             chat_template_digest=counter.template_digest if counter else "",
             max_model_len=facts.max_model_len,
             max_num_seqs=plan.pool.max_num_seqs,
-            details={"arguments": list(plan.pool.arguments)},
+            details=_details(plan.pool),
         )
         return EngineRecord(
             info=info, pid=self.pid, started_at=self._started, ready_at=time.time(), calibration=calibration
@@ -171,6 +172,12 @@ def _check_room(plan: EnginePlan) -> None:
     unknown = check_fit(plan.config, plan.name)
     if unknown:
         log.warning("%s", unknown)
+
+
+def _details(pool: Pool) -> dict[str, Any]:
+    """What else an answer depends on."""
+    invariant = {"batch_invariant": True} if pool.batch_invariant else {}
+    return {"arguments": list(pool.arguments)} | invariant
 
 
 def _digest(plan: EnginePlan) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from evalwindow.errors import EvalwindowError
+from evalwindow.fit import check_fit, room_beside
 from workers.consumer import Consumer
 from workers.enginehost import EngineHost, EnginePlan
 from workers.rest import Calendar, has_to_wake, may_rest
@@ -139,7 +140,8 @@ class Unit:
     async def _change(self) -> None:
         """Replace the engine by what evalwindow.yaml says. Raises EvalwindowError; then there may be none."""
         plan = self._plan()
-        if self._stop_first:
+        await asyncio.to_thread(check_fit, plan.config, plan.name)  # else the old engine would end for nothing
+        if self._stop_first or not await asyncio.to_thread(room_beside, plan.config, plan.name):
             await self._serving.stop()
         await self._serving.start(plan)
 
