@@ -158,9 +158,12 @@ async def _engine(size: Size, folder: Path) -> AsyncIterator[VllmEngine]:
     config = _write_config(size, folder)
     home = folder / "home"
     environment = {**os.environ, "EVALWINDOW_HOME": str(home), "EVALWINDOW_CONFIG": str(config)}
-    command = [sys.executable, "-m", "workers.gpu", "--pool", POOL, "--engine-only"]
+    guard = [sys.executable, "-m", "evalwindow.guard", str(STOP_S)]  # ends it with us, whatever ends us
+    command = [*guard, sys.executable, "-m", "workers.gpu", "--pool", POOL, "--engine-only"]
     with (folder / "unit.log").open("wb") as log:
-        unit = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        unit = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, env=environment, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log
+        )
     try:
         await _ready(unit, EnginePaths(home=home, pool=POOL), log=folder / "unit.log")
         engine = VllmEngine(
@@ -177,7 +180,7 @@ async def _engine(size: Size, folder: Path) -> AsyncIterator[VllmEngine]:
     finally:
         if unit.returncode is None:
             unit.terminate()
-        await asyncio.wait_for(unit.wait(), STOP_S)
+        await unit.wait()
 
 
 def _write_config(size: Size, folder: Path) -> Path:

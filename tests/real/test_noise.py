@@ -28,9 +28,10 @@ class World:
         self.suite = self.written()
         self._count = 0
 
-    def written(self, *, count=SAMPLES, **spec):
-        """A version of the suite."""
+    def written(self, *, count=SAMPLES, edited=(), **spec):
+        """A version of the suite; some of its samples ask something else."""
         sliced = [row | {"slices": ["low"] if n < 150 else []} for n, row in enumerate(rows(count))]
+        sliced = [row | {"input": "say it"} if n in edited else row for n, row in enumerate(sliced)]
         suite = make_suite(self.folder, sliced, **{"policy": {"margin": 0.03, "blocking": ["low"]}} | spec)
         self.store.put_suite(suite)
         return suite
@@ -151,6 +152,35 @@ def test_a_new_baseline_has_the_floor_of_those_before_it_until_it_ran_again_itse
     assert world.floor(baseline).runs == (of_before,)
     own = world.run(wrong={4}, against=baseline)
     assert world.floor(baseline).runs == (own,)
+
+
+def test_a_run_that_was_judged_against_something_else_repeats_nothing(world):
+    baseline, other = world.run(), world.run(candidate=NEW)
+    world.run(wrong={1}, against=other)
+    assert world.floor(baseline) is None
+
+
+def test_what_another_baseline_did_on_another_engine_says_nothing_of_this_one(world):
+    older = replace(ENGINE, version="0.10")
+    before = world.run(engine=older)
+    world.run(wrong={1}, against=before, engine=older)
+    assert world.floor(world.run()) is None
+
+
+def test_its_own_runs_are_found_behind_newer_ones_of_others(world):
+    baseline, other = world.run(), world.run()
+    own = world.run(wrong={4}, against=baseline)
+    world.run(wrong={5}, against=other)
+    [row] = world.store.repeats(baseline, limit=1)
+    assert row.run_id == own
+
+
+def test_a_sample_that_was_edited_says_nothing(world):
+    baseline = world.run()
+    world.run(wrong={1, 2}, against=baseline)
+    edited = world.written(edited={1})
+    rates = world.floor(baseline, suite=edited).rates
+    assert (rates.samples, rates.down) == (SAMPLES - 1, 1)
 
 
 def test_only_the_latest_count(world):
