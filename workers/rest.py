@@ -29,11 +29,17 @@ class Calendar:
     @property
     def warmth(self) -> Warmth | None:
         """None: the engine never rests."""
-        changed_at = self._config.stat().st_mtime_ns if self._config.exists() else None
+        changed_at = self._changed_at()
         if changed_at != self._read_at:
             self._read_at = changed_at
             self._read()
         return self._warmth
+
+    def _changed_at(self) -> int | None:
+        try:
+            return self._config.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
     def _read(self) -> None:
         try:
