@@ -15,8 +15,6 @@ from benchmarks.sizes import arguments
 from evalwindow.config import Pool
 from evalwindow.engines.vllm_server import command
 
-CONNECTIONS = 64  # as many as the engine takes at once
-
 
 def offline(job: Job) -> Arm:
     """The limit: nothing but generation."""
@@ -51,7 +49,7 @@ def lm_eval_api(job: Job, python: Path) -> tuple[Arm, float]:
             "arguments": {
                 "model": NAME,
                 "base_url": f"{server.url}/v1/chat/completions",
-                "num_concurrent": CONNECTIONS,
+                "num_concurrent": connections(job),
                 "tokenizer_backend": None,
             },
             "batch_size": 1,
@@ -70,7 +68,7 @@ def inspect_ai(job: Job, python: Path) -> tuple[Arm, float]:
             "model": NAME,
             "url": f"{server.url}/v1",
             "data": str(job.data),
-            "connections": CONNECTIONS,
+            "connections": connections(job),
             "temperature": job.sampling.temperature,
             "max_tokens": job.sampling.max_tokens,
             "logs": str(job.home / "inspect-logs"),
@@ -78,6 +76,11 @@ def inspect_ai(job: Job, python: Path) -> tuple[Arm, float]:
         line = [str(python), "-m", "benchmarks.peers_inspect"]
         arm = _over_http("Inspect AI, vLLM's server", job, server, line=line, asked=asked, log="inspect")
         return arm, server.ready_s
+
+
+def connections(job: Job) -> int:
+    """Twice what the engine takes at once: it never waits for a harness to send the next prompt."""
+    return 2 * job.size.max_num_seqs
 
 
 def pool_flags(job: Job) -> list[str]:
@@ -95,15 +98,16 @@ def serve_flags(job: Job) -> list[str]:
 
 
 def _in_one_process(name: str, ended: Ended, *, exact: float) -> Arm:
+    spent = ended.result
     return Arm(
         name=name,
-        work_s=ended.result["seconds"],
-        command_s=ended.wall_s,
+        work_s=spent["seconds"],
+        command_s=ended.wall_s - spent["spare_s"],
         beside_cpu_s=None,
-        work_cpu_s=ended.result["cpu_s"],
-        command_cpu_s=ended.cpu_s,
-        prompt_tokens=ended.result["prompt_tokens"],
-        output_tokens=ended.result["output_tokens"],
+        work_cpu_s=spent["cpu_s"],
+        command_cpu_s=ended.cpu_s - spent["spare_cpu_s"],
+        prompt_tokens=spent["prompt_tokens"],
+        output_tokens=spent["output_tokens"],
         exact=exact,
     )
 
@@ -114,10 +118,10 @@ def _over_http(name: str, job: Job, server: Server, *, line: Sequence[str], aske
     return Arm(
         name=name,
         work_s=spent["seconds"],
-        command_s=ended.wall_s,
+        command_s=ended.wall_s - spent["spare_s"],
         beside_cpu_s=spent["cpu_s"],
         work_cpu_s=spent["cpu_s"] + spent["engine_cpu_s"],
-        command_cpu_s=ended.cpu_s + spent["engine_cpu_s"],
+        command_cpu_s=ended.cpu_s - spent["spare_cpu_s"] + spent["engine_cpu_s"],
         prompt_tokens=round(spent["prompt_tokens"]),
         output_tokens=round(spent["output_tokens"]),
         exact=spent["exact"],
@@ -126,7 +130,7 @@ def _over_http(name: str, job: Job, server: Server, *, line: Sequence[str], aske
 
 def _run(job: Job, line: Sequence[str], asked: Mapping[str, Any], *, log: str) -> Ended:
     path = job.home / f"{log}.json"
-    path.write_text(json.dumps(asked))
+    path.write_text(json.dumps({**asked, "rounds": job.rounds}))
     return run_command([*line, str(path)], environ=_environ(job), log=job.home / f"{log}.log")
 
 

@@ -29,6 +29,7 @@ class Job:
     prompts: tuple[str, ...]
     targets: tuple[str, ...]
     sampling: Sampling
+    rounds: int  # of every arm; the fastest counts
 
     @property
     def data(self) -> Path:
@@ -45,7 +46,7 @@ class Job:
         return self.home / "suites"
 
 
-def write_job(home: Path, size: Size, *, prompts: int) -> Job:
+def write_job(home: Path, size: Size, *, prompts: int, rounds: int = 1) -> Job:
     """The demo's first `prompts` of 500, in the files that each arm reads."""
     suite = write_bench_suite(home / "suites", max_tokens=size.tokens, prompts=prompts)
     candidate = Candidate(model=NAME)
@@ -57,6 +58,7 @@ def write_job(home: Path, size: Size, *, prompts: int) -> Job:
         prompts=tuple(_only_message(suite, sample, candidate) for sample in suite.samples),
         targets=tuple(str(sample.target) for sample in suite.samples),
         sampling=suite.sampling(candidate, 0),
+        rounds=rounds,
     )
     rows = zip(job.prompts, job.targets, strict=True)
     job.data.write_text("".join(json.dumps({"prompt": prompt, "target": target}) + "\n" for prompt, target in rows))

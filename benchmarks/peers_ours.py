@@ -19,17 +19,21 @@ from evalwindow.report.document import RunDocument
 
 
 async def evalwindow(job: Job) -> tuple[Arm, float]:
-    """From submission to verdict; and what the start of the stack took."""
+    """From submission to verdict, the fastest of the job's rounds; and what the start of the stack took."""
     begun = time.perf_counter()
     async with sized_stage(job.home / "stack", job.size, suites=job.suites) as stage:
         ready_s = time.perf_counter() - begun
         await asyncio.to_thread(_submit, job, stage, "--sampling", "max_tokens=1")
-        before = _cpu_of_stack()
-        submitted = time.time()
-        ended = await asyncio.to_thread(_submit, job, stage)
-        beside_s, engine_s = (after - then for after, then in zip(_cpu_of_stack(), before, strict=True))
+        arms = [await asyncio.to_thread(_once, job, stage) for _ in range(job.rounds)]
+    return min(arms, key=lambda arm: arm.work_s), ready_s
+
+
+def _once(job: Job, stage: Stage) -> Arm:
+    before, submitted = _cpu_of_stack(), time.time()
+    ended = _submit(job, stage)
+    beside_s, engine_s = (after - then for after, then in zip(_cpu_of_stack(), before, strict=True))
     run = taken(RunDocument.model_validate(ended.result), submitted=submitted)
-    arm = Arm(
+    return Arm(
         name="evalwindow, submission to verdict",
         work_s=run.concluded - run.run.created_at.timestamp(),
         command_s=ended.wall_s,
@@ -40,7 +44,6 @@ async def evalwindow(job: Job) -> tuple[Arm, float]:
         output_tokens=run.summary.output_tokens,
         exact=_exact(run.run),
     )
-    return arm, ready_s
 
 
 def _submit(job: Job, stage: Stage, *more: str) -> Ended:

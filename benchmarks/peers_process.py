@@ -20,6 +20,7 @@ from demo.walkthrough.stage import ROOT
 from evalwindow.processes import Process, await_ready, free_port
 
 HOST = "127.0.0.1"
+GRACE_S = 5.0
 READY_S = 180.0
 
 
@@ -54,13 +55,26 @@ def run_command(line: Sequence[str], *, environ: Mapping[str, str], log: Path) -
     """The JSON after "RESULT ", or all that it prints; raises RuntimeError with its last words when there is none."""
     begun = time.perf_counter()
     with log.open("wb") as errors:
-        process = subprocess.Popen(line, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors)
-        assert process.stdout is not None
-        out = process.stdout.read().decode()
-        _, status, used = os.wait4(process.pid, 0)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "evalwindow.guard",
+                str(GRACE_S),
+                *line,
+            ],  # a benchmark that is killed leaves nothing
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        assert process.stdin is not None and process.stdout is not None
+        with process.stdin, process.stdout:
+            out = process.stdout.read().decode()
+            _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - begun
     process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
     if not (result := _result(out)):
         words = log.read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{shlex.join(line)} ended with exit code {process.returncode}:\n{words}")
