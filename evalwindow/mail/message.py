@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -32,7 +33,7 @@ def compose(
     content = content_of(view, lines, address=address)
     domain = sender.domain.encode("idna").decode()
     message = EmailMessage(policy=SMTP)
-    message["Subject"] = content.subject
+    message["Subject"] = unencoded(content.subject)
     message["From"] = sender
     message["To"] = _recipient(address)
     message["Date"] = format_datetime(now or dt.datetime.now(dt.UTC))
@@ -45,6 +46,14 @@ def compose(
     message.set_content(text(content), cte=ENCODING)
     _add_html(message, content, _pictures(content), host=f"{view.night.id}.{domain}")
     return message
+
+
+def unencoded(text: str) -> str:
+    """A header's text in which nothing reads as an encoded word.
+
+    Python decodes `=?utf-8?q?...?=` in what it is given, line breaks too: the name of a slice could end the headers.
+    """
+    return text.replace("=?", "= ?")
 
 
 def message_id(night_id: str, address: str, *, domain: str) -> str:
@@ -82,4 +91,4 @@ def _add_html(message: EmailMessage, content: Content, pictures: Mapping[int, by
 
 def _file(content: Content, index: int) -> str:
     row = content.sections[index].row
-    return f"trend-{row.suite}-{row.model}.png"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"trend-{row.suite}-{row.model}") + ".png"

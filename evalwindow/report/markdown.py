@@ -12,6 +12,7 @@ from evalwindow.report.view import SampleView
 from evalwindow.report.words import visible, without_answer
 
 SHOWN_CHARACTERS = 400  # of one prompt or output; the page has all of it
+APART = "\u200b"  # a zero-width space
 ANSWER_MARKS = {"pass": "✅", "fail": "❌", "inconclusive": "⚠️"}
 
 
@@ -34,9 +35,9 @@ def block(text: str, *, limit: int = SHOWN_CHARACTERS) -> str:
 
 
 def plain(text: str) -> str:
-    """One line of our own sentences, which may quote foreign names: every character of markup is escaped."""
+    """One line of our own sentences, which may quote foreign names: all markup is escaped, and nothing gets a link."""
     flat = " ".join(visible(text).split())
-    return _quiet(re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", flat))
+    return _unlinked(_quiet(re.sub(r"([\\`*_\[\]<>#|~&!()])", r"\\\1", flat)))
 
 
 def checks_of(checks: Sequence[Check]) -> str:
@@ -108,6 +109,16 @@ def _longest_backticks(text: str) -> int:
     return max((len(run) for run in re.findall(r"`+", text)), default=0)
 
 
+def _unlinked(text: str) -> str:
+    """A zero-width space in what GitHub makes a link of by itself: URLs, www., #12, GH-12, commits."""
+    text = re.sub(r"(:)(/)|(www)(\.)|(mailto|xmpp)(:)|(#|gh-)(\d)", _parted, text, flags=re.IGNORECASE)
+    return re.sub(r"\b([0-9a-f]{6})(?=[0-9a-f]{1,58}\b)", rf"\1{APART}", text, flags=re.IGNORECASE)
+
+
+def _parted(found: re.Match[str]) -> str:
+    return APART.join(filter(None, found.groups()))
+
+
 def _quiet(text: str) -> str:
     """A zero-width space behind each @ keeps GitHub from notifying anybody, wherever the text lands."""
-    return text.replace("@", "@\u200b")
+    return text.replace("@", f"@{APART}")

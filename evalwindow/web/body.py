@@ -23,7 +23,7 @@ BYTES_A_SECOND = 50_000  # at least so many once they are over
 
 
 class BodyLimit:
-    """ASGI middleware: a body over the limit is answered by 413 once that is known, chunked or not; a slow one by 408."""
+    """ASGI middleware: a body over the limit is answered by 413 once that is known, chunked or not; a slow one: 408."""
 
     def __init__(
         self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None, *, patience_s: float = BODY_S

@@ -4,10 +4,13 @@ import email.policy
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalwindow.errors import BadInput
 from evalwindow.mail.content import content_of
-from evalwindow.mail.message import MOST_PICTURES, compose, message_id
+from evalwindow.mail.message import MOST_PICTURES, compose, message_id, unencoded
+from evalwindow.mail.phrases import oneline
 from evalwindow.mailbox import mailbox
 from tests.unit.mail.examples import READER, SENDER, entry_of, good, judged, lost_sort, mail_of, night_view
 
@@ -100,3 +103,26 @@ def test_the_mail_of_an_earlier_night_knows_nothing_of_later_ones():
     later = replace(last, at=last.at + dt.timedelta(days=1), score=1.0)
     content = content_of(NIGHT, [replace(FAILED, trend=(*FAILED.trend, later))], address=READER)
     assert content.sections[0].trend.points == FAILED.trend
+
+
+INJECTED = ["=?utf-8?q?a=0D=0ABcc:_x@evil.example?=", "=?utf-8?b?DQpCY2M6IHhAeQ==?=", "a\r\nBcc: x@evil.example"]
+
+
+@pytest.mark.parametrize("name", INJECTED)
+def test_no_name_gets_a_header_of_its_own(name):
+    received = _received(mail_of(night_view(judged(lost_sort, model=name))))
+    assert received["Bcc"] is None
+    assert received["Message-ID"] is not None
+    assert "\n" not in received["Subject"]
+
+
+@given(
+    st.lists(st.sampled_from(["=?", "?=", "utf-8", "?q?", "?b?", "=0D=0A", "DQo=", "Bcc:", "\r\n", " "]) | st.text())
+)
+def test_no_text_of_a_subject_gets_a_header_of_its_own(parts):
+    message = email.message.EmailMessage(policy=email.policy.SMTP)
+    message["Subject"] = unencoded(oneline("".join(parts), 120))
+    message["X-Last"] = "x"
+    received = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+    assert received.keys() == ["Subject", "X-Last"]
+    assert received.get_payload() == ""

@@ -21,9 +21,9 @@ def _client(*messages):
     left = [{"type": "http.request", **message} for message in messages]
 
     async def receive():
-        if left:
-            return left.pop(0)
-        await asyncio.Event().wait()
+        if not left:
+            await asyncio.Event().wait()
+        return left.pop(0)
 
     return receive
 
