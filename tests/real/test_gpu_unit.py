@@ -135,8 +135,16 @@ def test_a_wrong_answer_to_the_canary_is_told_with_both_texts_and_nothing_is_lef
     assert own.process.wait(240) == 1
     assert "wrong answer to the canary 'What is 2 + 2?': expected 'four', got " in own.log
     assert own.record is None
-    left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
-    assert not [process for process in left if "VLLM" in " ".join(process.info["cmdline"] or [])]
+    left = [process for process in psutil.process_iter() if process.pid not in before]
+    assert not [process for process in left if _has_in_its_environment(process, str(own.home))]
+
+
+def _has_in_its_environment(process: psutil.Process, text: str) -> bool:
+    """An engine's cache lies below its unit's home."""
+    try:
+        return text in process.environ().get("VLLM_CACHE_ROOT", "")
+    except psutil.Error:  # it has ended
+        return False
 
 
 @pytest.mark.parametrize(

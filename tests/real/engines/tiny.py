@@ -23,10 +23,10 @@ MERGES = [("a", "b"), ("ab", "c"), ("Ġ", "a")]
 HIDDEN, LAYERS, HEADS, CONTEXT = 64, 2, 2, 512
 
 
-def write_model(folder: Path) -> Path:
-    """The base model in `folder`, the same on every call."""
+def write_model(folder: Path, *, seed: int = 11) -> Path:
+    """The base model in `folder`, the same on every call with this seed."""
     tokenizer = _tokenizer()
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=HIDDEN,

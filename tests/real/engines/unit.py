@@ -85,6 +85,10 @@ class GpuUnit:
     def log(self) -> str:
         return (self.folder / "unit.log").read_text()
 
+    @property
+    def engine_log(self) -> str:
+        return self.paths.log.read_text(errors="replace")
+
     def start(self) -> None:
         environment = {
             **os.environ,
