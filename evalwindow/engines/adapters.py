@@ -23,6 +23,7 @@ FILES = (CONFIG, WEIGHTS)
 PREFIX = "base_model.model."  # PEFT's, before the base model's own names
 WEIGHT_NAME = re.compile(r"base_model\.model\.(?P<module>[\w.]+)\.(?P<side>lora_[AB])\.weight", re.ASCII)
 FLOATS = {"F32", "F16", "BF16"}
+LONGEST_HEADER = 4 * 2**20  # bytes; an adapter of every module of 80 layers has a tenth of it
 
 
 def read_folder(path: Path) -> dict[str, bytes]:
@@ -49,7 +50,7 @@ def check_adapter(files: Mapping[str, bytes], *, lora: Lora, base: Path | None) 
         )
     _check_config(files[CONFIG], lora=lora)
     try:
-        tensors = parse_header(files[WEIGHTS])
+        tensors = parse_header(files[WEIGHTS], longest=LONGEST_HEADER)
     except ValueError as error:
         raise CandidateInvalid(f"{WEIGHTS}: {error}") from error
     pairs = _pairs(tensors)
@@ -89,7 +90,7 @@ def base_tensors(base: Path | None) -> dict[str, Tensor]:
 def _check_config(content: bytes, *, lora: Lora) -> None:
     try:
         config = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CandidateInvalid(f"{CONFIG}: not JSON: {error}") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise CandidateInvalid(f"{CONFIG}: peft_type must be 'LORA'")
@@ -117,8 +118,10 @@ def _check_features(config: Mapping[str, Any]) -> None:
     if not isinstance(modules, list) or not all(isinstance(module, str) for module in modules):
         raise CandidateInvalid(f"{CONFIG}: target_modules must be a list of module names")
     # The engine takes these keys for regular expressions; a stranger's pattern could keep it busy for ever.
-    patterns = [*(config.get("rank_pattern") or {}), *(config.get("alpha_pattern") or {})]
-    for pattern in patterns:
+    alphas = config.get("alpha_pattern") or {}
+    if not isinstance(alphas, dict):
+        raise CandidateInvalid(f"{CONFIG}: alpha_pattern must be an object")
+    for pattern in (*(config.get("rank_pattern") or {}), *alphas):
         if not re.fullmatch(r"[\w.]+", pattern):
             raise CandidateInvalid(f"{CONFIG}: {pattern!r} in rank_pattern or alpha_pattern is not a plain module name")
 

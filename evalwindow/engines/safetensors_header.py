@@ -12,6 +12,11 @@ LENGTH_BYTES = 8  # a little-endian length before the JSON
 LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 ITEM_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "U32": 4, "U64": 8}
+#: What a header of anything at all makes json, or a look into it, raise.
+UNREADABLE = (
+    *(UnicodeDecodeError, json.JSONDecodeError, RecursionError),
+    *(ArithmeticError, AttributeError, LookupError, TypeError),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +25,11 @@ class Tensor:
     shape: tuple[int, ...]
 
 
-def parse_header(content: bytes) -> dict[str, Tensor]:
-    """Tensors of a whole file in memory. Raises ValueError that says what is malformed."""
+def parse_header(content: bytes, *, longest: int = LONGEST_HEADER) -> dict[str, Tensor]:
+    """Tensors of a whole file in memory. Raises ValueError that says what is malformed, or a header over `longest`."""
     length = _length(content[:LENGTH_BYTES], size=len(content))
+    if length > longest:
+        raise ValueError(f"its header has {length} bytes; the limit is {longest}")
     tensors, end = _tensors(content[LENGTH_BYTES : LENGTH_BYTES + length])
     held = len(content) - LENGTH_BYTES - length
     if end != held:
@@ -50,7 +57,7 @@ def _tensors(raw: bytes) -> tuple[dict[str, Tensor], int]:
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         tensors = {name: _tensor(name, entry) for name, entry in entries.items()}
         return tensors, max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError, IndexError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"its header can't be read ({type(error).__name__}: {error})") from error
 
 
