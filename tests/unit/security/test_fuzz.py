@@ -19,7 +19,6 @@ from evalwindow.errors import (
     CandidateInvalid,
     EngineRefused,
     EngineUnavailable,
-    EvalwindowError,
     TemplateInvalid,
 )
 from evalwindow.github.payload import read_payload
