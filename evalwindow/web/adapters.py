@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -57,5 +56,5 @@ def put(body: Annotated[AdapterBody, Depends(_adapter)], team: Submitter, servic
 def _decoded(name: str, text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise CandidateInvalid(f"files.{name}: no base64 ({error})") from error
