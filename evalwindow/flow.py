@@ -17,6 +17,7 @@ from evalwindow.github import events
 from evalwindow.leases import Lease
 from evalwindow.metrics import summarise
 from evalwindow.model import RunState, Source, Tier
+from evalwindow.noise import noise_for
 from evalwindow.recorder import Recorder, outlasting
 from evalwindow.services import Services
 from evalwindow.store.rows import ClaimedShard, DeliveryRow, EventRow, NewRun, RunRow
@@ -251,7 +252,8 @@ def _conclude(services: Services, run_id: str) -> None:
     summary = summarise(suite, results, wall_s=_seconds_since(run.started_at or run.created_at))
     reference = run.baseline_run or promoted(services, run.suite, run.source.branch or DEFAULT_BRANCH)
     baseline = comparable_results(store, suite, reference) if reference else None
-    verdict = judge(suite, results, baseline, baseline_run=reference)
+    noise = noise_for(store, run, suite, reference)
+    verdict = judge(suite, results, baseline, baseline_run=reference, noise=noise)
     store.conclude(run_id, summary, verdict, channels_of(run.source))
 
 
