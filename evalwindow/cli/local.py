@@ -38,9 +38,11 @@ def local_store() -> Iterator[Store]:
         yield store
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, *, roles: bool = False) -> None:
     with closing(Store(url)) as store:
         store.migrate()
+        if roles:
+            store.grant_roles()
 
 
 def _check(url: str) -> None:

@@ -75,13 +75,18 @@ def demo(
         return INTERRUPTED
 
 
-def migrate(json: AsJson = False) -> None:
+def migrate(
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Make the roles of web, workers, Airflow and readers, with their rights.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Bring the schema of EVALWINDOW_DATABASE_URL up to this version; safe to run again, and from several places."""
     settings = read_settings()
     if not settings.database_url:
         raise ConfigInvalid("EVALWINDOW_DATABASE_URL is not set; `evalwindow up` migrates its own database by itself")
-    bring_up_to_date(settings.database_url)
+    bring_up_to_date(settings.database_url, roles=roles)
     if json:
-        say_json({"migrated": True})
+        say_json({"migrated": True, "roles": roles})
     else:
         say("the schema is up to date")

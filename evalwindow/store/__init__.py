@@ -17,6 +17,7 @@ from evalwindow.store.pools import Pools
 from evalwindow.store.reports import Reports
 from evalwindow.store.results import Results
 from evalwindow.store.retention import Retention
+from evalwindow.store.roles import Roles
 from evalwindow.store.rollouts import Rollouts
 from evalwindow.store.runs import Runs
 from evalwindow.store.schema import Schema
@@ -30,6 +31,7 @@ __all__ = ["Store"]
 
 class Store(
     Schema,
+    Roles,
     Events,
     Suites,
     Admissions,

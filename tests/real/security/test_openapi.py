@@ -124,7 +124,15 @@ PLACES = [
     "/runs/{}.json",
 ]
 PLACES += ["/v1/runs?{}", "/v1/compare?run={}&baseline={}", "/nights/{}", "/trends?{}", "/compare?run={}&baseline={}"]
-PLACES += ["/runs?before={}", "/v1/runs?before={}&suite={}&limit=1", "/v1/runs?pull_request={}", "/evals?{}", "/{}"]
+PLACES += [
+    "/runs?before={}",
+    "/v1/runs?before={}&suite={}&limit=1",
+    "/v1/runs?pull_request={}",
+    "/nights?{}",
+    "/datadocs/{}",
+    "/datadocs/x/{}",
+    "/{}",
+]
 
 
 def test_places_that_nobody_should_ask_for(url, token):
