@@ -12,7 +12,7 @@ from evalwindow.cli.show import AsJson, say, say_json, say_table
 from evalwindow.cli.submit import Timeout
 from evalwindow.client import Client
 from evalwindow.errors import BadInput
-from evalwindow.model import RunState
+from evalwindow.model import Candidate, RunState
 from evalwindow.report import words
 from evalwindow.web.documents import NoiseDocument, NoiseList, SliceNoise
 
@@ -79,9 +79,11 @@ async def _floors(client: Client, suites: Sequence[str], *, model: str | None, b
 
 async def _run_again(client: Client, floor: NoiseDocument, *, timeout_s: float, quiet: bool) -> str:
     """An A/A run: the baseline's own candidate, past the cache. Its id; BadInput where it ends without a verdict."""
+    if floor.candidate is None:
+        raise BadInput(f"baseline {floor.baseline} of {floor.suite} is another team's: only that one can run it again")
     wish = {
         "suite": floor.suite,
-        "candidate": _body(floor),
+        "candidate": _body(floor.candidate),
         "source": {"branch": floor.branch},
         "use_cache": False,
     }
@@ -101,8 +103,7 @@ def _uncounted(floors: Sequence[NoiseDocument], measured: Sequence[str]) -> list
     return [] if left_out else [run for run in measured if run not in counted]
 
 
-def _body(floor: NoiseDocument) -> dict[str, object]:
-    candidate = floor.candidate
+def _body(candidate: Candidate) -> dict[str, object]:
     return {
         "model": candidate.model,
         "adapter": candidate.adapter,

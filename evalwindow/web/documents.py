@@ -71,7 +71,9 @@ class NoiseDocument(ReportModel):
     branch: str
     baseline: str
     model: str
-    candidate: Candidate = Field(description="what the baseline run was of; submit it without the cache for an A/A run")
+    candidate: Candidate | None = Field(
+        description="what the baseline run was of: without the cache it is an A/A run; null: it is another team's"
+    )
     floor: NoiseFloor | None = Field(description="null: not known, no A/A run counts")
     slices: list[SliceNoise] = Field(description="all samples and the policy's slices; empty while it is not known")
 

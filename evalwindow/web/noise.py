@@ -34,10 +34,10 @@ def noise(
         if suite is None or row.suite in suite
     ]
     wanted = [(row, run) for row, run in found if run.tier is Tier.REGRESSION and model in (None, run.model)]
-    return NoiseList(floors=[_document(services, row, run) for row, run in wanted])
+    return NoiseList(floors=[_document(services, row, run, team=team) for row, run in wanted])
 
 
-def _document(services: Services, row: BaselineRow, run: RunRow) -> NoiseDocument:
+def _document(services: Services, row: BaselineRow, run: RunRow, *, team: str) -> NoiseDocument:
     """By the suite as it is now, which is what candidates are asked; by the baseline's own where it is gone."""
     suites, _ = services.library.sound()
     suite = suites.get(row.suite) or services.store.suite(run.suite_digest)
@@ -49,7 +49,7 @@ def _document(services: Services, row: BaselineRow, run: RunRow) -> NoiseDocumen
         branch=row.branch,
         baseline=run.id,
         model=run.model,
-        candidate=run.candidate,
+        candidate=run.candidate if run.team == team else None,
         floor=floor,
         slices=[_slice(suite, name, floor) for name in names] if floor else [],
     )

@@ -59,6 +59,14 @@ def test_a_baseline_of_another_model_or_branch_is_not_meant(evalwindow, baseline
     assert "has no baseline on branch 'release'" in done.err
 
 
+def test_another_teams_baseline_is_seen_but_not_its_prompt(evalwindow, service, baseline, monkeypatch):
+    monkeypatch.setenv("EVALWINDOW_TOKEN", service.store.add_token("ads"))
+    [floor] = json.loads(evalwindow("noise", "--json").out)["floors"]
+    assert (floor["baseline"], floor["candidate"]) == (baseline, None)
+    done = evalwindow("noise", "echo", "--measure")
+    assert (done.code, "another team's" in done.err) == (2, True)
+
+
 def test_measuring_everything_has_to_be_meant(evalwindow, baseline):
     done = evalwindow("noise", "--measure")
     assert done.code == 2

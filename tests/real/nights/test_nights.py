@@ -198,12 +198,12 @@ async def test_what_a_window_leaves_goes_on_in_the_next_one_from_where_it_stoppe
     assert watch(house.services.store, run.id).status == "window_closed"
     assert settle(house.services, first.id).unfinished == (run.id,)
     line = house.view(first.id).lines[0]
-    assert (line.word, line.title) == ("UNFINISHED", "25 of 60 samples are done")
+    assert (line.word, line.title) == ("UNFINISHED", "50 of 60 samples are done")
 
     second = house.open("two")
     resumed = start_entry(house.services, house.entries(second.id)[0].id, owner="task 2")
     assert resumed.run.id == run.id and resumed.entry.state is EntryState.RESUMED
-    assert "goes on after 25 of 60 samples" in resumed.entry.note
+    assert "goes on after 50 of 60 samples" in resumed.entry.note
     await house.work(run.id)
     assert settle(house.services, second.id).inconclusive == (run.id,)
     assert len(house.services.store.results(run.id)) == SAMPLES
