@@ -6,14 +6,15 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalwindow.config import Config, Lanes, Pool
 from evalwindow.engines.digests import local_model, model_digest
+from evalwindow.engines.flock import FileLock
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.record import EngineRecord
 from evalwindow.engines.vllm_probe import EngineProbe
@@ -80,13 +81,15 @@ class EngineHost:
         """
         await asyncio.to_thread(_check_room, plan)
         digest = await asyncio.to_thread(_digest, plan)
-        host = cls(plan, generation=generation, process=await _spawn(plan, generation=generation, environ=environ))
-        try:
-            await host._healthy()
-            return host, await host._proven(digest)
-        except BaseException:
-            await host.kill()
-            raise
+        async with _one_start_at_a_time(plan):
+            process = await _spawn(plan, generation=generation, environ=environ)
+            host = cls(plan, generation=generation, process=process)
+            try:
+                await host._healthy()
+                return host, await host._proven(digest)
+            except BaseException:
+                await host.kill()
+                raise
 
     @property
     def pid(self) -> int:
@@ -178,6 +181,22 @@ def _details(pool: Pool) -> dict[str, Any]:
     """What else an answer depends on."""
     invariant = {"batch_invariant": True} if pool.batch_invariant else {}
     return {"arguments": list(pool.arguments)} | invariant
+
+
+@asynccontextmanager
+async def _one_start_at_a_time(plan: EnginePlan) -> AsyncIterator[None]:
+    """On a GPU that is shared: vLLM measures the whole device when it starts, a neighbour's start would be its own."""
+    if plan.pool.gpu is None:
+        yield
+        return
+    lock = FileLock(plan.paths.gpu_lock(plan.pool.gpu))
+    if not lock.try_lock():
+        log.info("engine of pool %s waits: another one is starting on GPU %s", plan.name, plan.pool.gpu)
+        await lock.lock()
+    try:
+        yield
+    finally:
+        lock.unlock()
 
 
 def _digest(plan: EnginePlan) -> str:

@@ -36,6 +36,10 @@ class EnginePaths:
         """Held by the pool's GPU unit."""
         return self.folder / f"{self.pool}.lock"
 
+    def gpu_lock(self, gpu: str) -> Path:
+        """Held while an engine starts on a GPU that this home's pools share."""
+        return self.folder / f"gpu-{gpu}.lock"
+
     @property
     def socket(self) -> Path:
         """A symbolic link to the socket of the engine that is in use."""

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from evalwindow.config import Config
+from evalwindow.engines.flock import FileLock
 from evalwindow.fit import check_fit, room_beside
 from tests.real.engines.unit import POOL, READY_WITHIN_S, GpuUnit, gone
 
@@ -33,6 +34,13 @@ def second_start(unit: GpuUnit) -> None:
         time.sleep(0.05)
 
 
+def await_words(unit: GpuUnit, words: str) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while words not in unit.log:
+        assert time.monotonic() < deadline, unit.log
+        time.sleep(0.05)
+
+
 def test_an_engine_that_does_not_fit_is_refused_before_it_is_started(tmp_path: Path) -> None:
     unit = unit_on(tmp_path, gpu_gib=0.5)
     unit.start()
@@ -48,8 +56,14 @@ def test_where_there_is_room_for_one_the_old_engine_ends_before_the_new_one_star
     config: Config = unit.config
     assert check_fit(config, POOL) is None
     assert not room_beside(config, POOL)
+    neighbour = FileLock(unit.paths.gpu_lock("small"))
+    unit.paths.folder.mkdir(parents=True, exist_ok=True)
+    assert neighbour.try_lock()
     unit.start()
     try:
+        await_words(unit, "engine of pool warm waits: another one is starting on GPU small")
+        assert not unit.paths.log.exists()
+        neighbour.unlock()
         old = psutil.Process(unit.wait_ready().pid)
         unit.signal(signal.SIGHUP)
         second_start(unit)
@@ -60,10 +74,7 @@ def test_where_there_is_room_for_one_the_old_engine_ends_before_the_new_one_star
         unit.config_path.write_text(yaml.safe_dump(too_large))
         kept = unit.record
         unit.signal(signal.SIGHUP)
-        deadline = time.monotonic() + READY_WITHIN_S
-        while "the engine was not replaced: pool 'warm' does not fit" not in unit.log:
-            assert time.monotonic() < deadline, unit.log
-            time.sleep(0.05)
+        await_words(unit, "the engine was not replaced: pool 'warm' does not fit")
         assert unit.record == kept
     finally:
         assert unit.stop() == 0
