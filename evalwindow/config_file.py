@@ -165,6 +165,8 @@ def _warm(model: WarmModel, config: Config) -> Iterator[tuple[str, str]]:
 def _outside(model: ApiModel | ReplayModel) -> Iterator[tuple[str, str]]:
     if isinstance(model, ApiModel) and not re.match(r"https?://[^/\s]+", model.base_url):
         yield "base_url", f"{model.base_url!r} is no URL; it starts with http:// or https://"
+    if isinstance(model, ApiModel) and "@" in model.base_url:  # it is shown in reports
+        yield "base_url", "holds a user or password; name the variable of a key by api_key_env"
     if isinstance(model, ReplayModel) and not model.outputs.is_file():
         yield "outputs", f"there is no file {str(model.outputs)!r}"
 

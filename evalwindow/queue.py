@@ -14,6 +14,7 @@ from evalwindow.model import Tier
 log = logging.getLogger(__name__)
 
 RUN_SHARD = "evalwindow.run_shard"  # the one task's name
+SCHEMES = ("redis", "rediss", "memory")
 CONSUMER_TIMEOUT_S = 10.0
 SENDER_TIMEOUT_S = 2.0  # somebody waits for the answer
 
@@ -38,6 +39,7 @@ def make_celery(redis_url: str, *, socket_timeout_s: float = CONSUMER_TIMEOUT_S)
     """A Celery app with the settings that lost nothing: late acks, no results, no revokes, ids in JSON only."""
     if not redis_url:
         raise ConfigInvalid("EVALWINDOW_REDIS_URL is not set; `evalwindow up` starts a Redis and sets it")
+    _check(redis_url)
     app = Celery("evalwindow", broker=redis_url)
     app.conf.update(
         accept_content=["json"],
@@ -58,8 +60,8 @@ class Queue:
     """Sends hints; one queue for each tier and pool."""
 
     def __init__(self, redis_url: str) -> None:
-        self._host = host_of(redis_url)
         self._app = make_celery(redis_url, socket_timeout_s=SENDER_TIMEOUT_S)
+        self._host = host_of(redis_url)
 
     def send_shard(self, shard_id: str, pool: str, tier: Tier) -> bool:
         """Send a shard's id to the consumers of its pool and tier. False, with a warning, while the broker is away.
@@ -94,3 +96,17 @@ def host_of(url: str) -> str:
     """Where a broker URL points to, without its password."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2] or parts.path
+
+
+def _check(url: str) -> None:
+    """Raises ConfigInvalid. A `/` in a password makes a piece of it the port, so no message shows any of the URL."""
+    try:
+        parts = urlsplit(url)
+        readable = parts.scheme in SCHEMES and (parts.port is None or parts.port > 0)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise ConfigInvalid(
+            "EVALWINDOW_REDIS_URL: not a URL; expected redis://user:password@host:6379/0, rediss:// for TLS, "
+            "with @ : / ? # % of a password as %40 ..."
+        ) from None

@@ -24,8 +24,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    database_url: str = Field("", description="postgresql+psycopg://...; empty: embedded server under home")
-    redis_url: str = Field("", description="redis://...; empty: embedded server under home")
+    database_url: str = Field("", repr=False, description="postgresql+psycopg://...; empty: embedded server under home")
+    redis_url: str = Field("", repr=False, description="redis://...; empty: embedded server under home")
     config: Path = Field(Path("evalwindow.yaml"), description="teams, models, pools, lanes, limits")
     home: Path = Field(Path("var"), description="sockets, reports, materialised adapters, embedded servers")
     host: str = "127.0.0.1"
@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     github_app_id: str = ""
     github_private_key: SecretStr = SecretStr("")
     airflow_database_url: str = Field(
-        "", description="postgresql+psycopg://... of Airflow's own tables; empty: a database beside the embedded one"
+        "",
+        repr=False,
+        description="postgresql+psycopg://... of Airflow's own tables; empty: a database beside the embedded one",
     )
     airflow_port: int = Field(8080, ge=0, le=65535, description="of Airflow's UI and API on the loopback interface")
     smtp_url: SecretStr = Field(
@@ -49,7 +51,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(20.0, gt=0, description="a shard whose lease is this old is given to somebody else")
     engine_patience_s: float = Field(180.0, gt=0, description="a prompt waits so long for an engine that restarts")
     max_attempts: int = Field(5, ge=1, description="a shard that was claimed this often without finishing has failed")
-    poll_s: float = Field(0.25, gt=0, description="pause of the dispatcher between two looks while PostgreSQL can't wake it")
+    poll_s: float = Field(
+        0.25, gt=0, description="pause of the dispatcher between two looks while PostgreSQL can't wake it"
+    )
     log_level: str = "INFO"
 
     @field_validator("smtp_url")

@@ -7,7 +7,7 @@ import importlib.metadata
 import math
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import openai
@@ -23,7 +23,9 @@ from evalwindow.model import Completion, CompletionRequest, EngineInfo, Usage
 TOP_LOGPROBS = 20  # the most that the API gives
 PER_MILLION = 1e-6
 LONGEST_QUOTE = 300
+SHORTEST_KEY = 6  # characters; a shorter one is no secret, and may be a part of any word
 TRANSIENT = (408, 409, 425)
+Refused = TypeVar("Refused", bound=EngineRefused | EngineUnavailable)
 
 
 class OpenAIEngine:
@@ -76,9 +78,10 @@ class _Api:
     def __init__(self, name: str, settings: ApiModel, *, environ: Mapping[str, str]) -> None:
         self.name, self.settings = name, settings
         self.limit = AdaptiveLimit(settings.max_concurrency)
+        self._key = _key(name, settings, environ=environ)
         self.client = AsyncOpenAI(
             base_url=settings.base_url,
-            api_key=_key(name, settings, environ=environ),
+            api_key=self._key,
             timeout=settings.timeout_s,
             max_retries=0,  # retries are ours, so that the concurrency learns from each refusal
         )
@@ -90,11 +93,17 @@ class _Api:
                 answer = await self.client.chat.completions.create(model=self.settings.model, **body)
             except openai.RateLimitError as error:
                 self.limit.throttled(ticket)
-                raise _later(self.name, error) from error
+                raise self._without_key(_later(self.name, error)) from error
             except openai.OpenAIError as error:
-                raise _failure(self.name, error) from error
+                raise self._without_key(_failure(self.name, error)) from error
             self.limit.succeeded()
         return self._completion(answer, request=request)
+
+    def _without_key(self, error: Refused) -> Refused:
+        """Some servers quote the key that they refuse; what they say goes into reports."""
+        if len(self._key) >= SHORTEST_KEY:
+            error.args = tuple(str(word).replace(self._key, "(the key)") for word in error.args)
+        return error
 
     def _completion(self, answer: ChatCompletion, *, request: CompletionRequest) -> Completion:
         if not answer.choices:  # some gateways answer 200 with an error in the body

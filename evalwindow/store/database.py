@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from evalwindow.errors import ConfigInvalid, Conflict, ServiceDown
 
 DRIVER = "postgresql+psycopg"
+FORM = f"{DRIVER}://user@host/name, with @ : / ? # % of a password as %40 ..."
 CONNECT_S = 5
 TOOK_TOO_LONG = "57014"  # SQLSTATE: the server ended a statement
 AWAY = ("08", "57P", "53300")  # SQLSTATEs: connection lost, server stopping or starting, too many connections
@@ -103,8 +104,8 @@ def _lock_number(*names: object) -> ColumnElement[Any]:
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigInvalid(f"database URL {url!r}: not a URL; expected {DRIVER}://user@host/name") from error
+    except (ArgumentError, ValueError):  # neither the URL nor its cause is shown: a password may be anywhere in it
+        raise ConfigInvalid(f"EVALWINDOW_DATABASE_URL: not a URL; expected {FORM}") from None
     if parsed.drivername != DRIVER:
         shown = parsed.render_as_string(hide_password=True)
         raise ConfigInvalid(f"database URL {shown!r}: expected {DRIVER}://user@host/name")
