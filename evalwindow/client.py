@@ -37,7 +37,7 @@ from evalwindow.web.documents import (
 
 DEFAULT_URL = "http://127.0.0.1:8800"
 TIMEOUT_S = 60.0  # of one request; the server's longest wait is half of that
-LONG_POLL_S = 20.0
+LONG_POLL_S = 28.0
 AWAY_S = 120.0  # a server that is deployed anew is waited for this long
 PAUSE_S = 1.0
 PROGRESS_S = 5.0  # between two looks at how far a run is; its end is told at once

@@ -8,7 +8,7 @@ deliveries  checks, comments and pages that are due
 agenda      when each of these has something to do next
 
 A chore works when PostgreSQL tells that there is something to do (docs/adr/0011-listen-notify.md), and at the moment
-that the agenda knows of. The agenda is looked at every 10 seconds, too, in case that something was not told; while
+that the agenda knows of. The agenda is looked at every 15 seconds, too, in case that something was not told; while
 PostgreSQL tells nothing, every EVALWINDOW_POLL_S.
 """
 
@@ -39,7 +39,7 @@ AT_ONCE = 8  # events, and deliveries, that wait for GitHub at the same time
 LEASE_S = 60.0  # of an event or a delivery
 LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it meanwhile
 GRACE_S = 10.0  # at the end, for what is being handled
-LOOK_S = 10.0  # between two looks at the agenda, while wake-ups are heard
+LOOK_S = 15.0  # between two looks at the agenda, while wake-ups are heard
 BUDGET_S = 2.0  # between two looks at what nights have used, while one with a budget is open
 AGAIN_S = 1.0  # after a moment that the agenda knew of, to see what the next one is
 RETRY_S = 60.0  # after a defect in a delivery
@@ -164,7 +164,7 @@ class Dispatcher:
 
     def _dispatch(self) -> bool:
         for backlog in self._store.backlog():
-            if backlog.pending and backlog.pool != REPLAY_POOL:  # that one's are worked on by who submitted them
+            if backlog.pool != REPLAY_POOL:  # that one's are worked on by who submitted them
                 self._top_up(backlog)
         return False
 
@@ -178,6 +178,8 @@ class Dispatcher:
         engines = max(1, backlog.engines)
         room = lane.consumers * engines - backlog.dispatched - backlog.running
         cap = lane.team_shards * engines
+        if backlog.least is None or backlog.least >= cap:
+            return
         shard_ids = self._store.top_up(backlog.pool, backlog.tier, room, team_cap=cap)
         for sent, shard_id in enumerate(shard_ids):
             if not self._services.queue.send_shard(shard_id, backlog.pool, backlog.tier):

@@ -100,12 +100,17 @@ _REAP_DISPATCHED = text(f"""
 """)  # noqa: S608 - a constant of agenda.py
 
 _BACKLOG = text("""
-    SELECT pool, tier, count(*) FILTER (WHERE state = 'pending') AS pending,
-        count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
-        count(*) FILTER (WHERE state = 'running') AS running,
-        (SELECT count(*) FROM engine WHERE engine.pool = shard.pool AND engine.state <> 'stopped'
+    WITH of_team AS (
+        SELECT pool, tier, count(*) FILTER (WHERE state = 'pending') AS pending,
+            count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
+            count(*) FILTER (WHERE state = 'running') AS running
+        FROM shard WHERE state IN ('pending', 'dispatched', 'running') GROUP BY pool, tier, team
+    )
+    SELECT pool, tier, sum(pending)::integer AS pending, sum(dispatched)::integer AS dispatched,
+        sum(running)::integer AS running, min(dispatched + running) FILTER (WHERE pending > 0) AS least,
+        (SELECT count(*) FROM engine WHERE engine.pool = of_team.pool AND engine.state <> 'stopped'
             AND engine.seen_at > clock_timestamp() - CAST(:seen AS interval)) AS engines
-    FROM shard WHERE state IN ('pending', 'dispatched', 'running') GROUP BY pool, tier ORDER BY pool, tier
+    FROM of_team GROUP BY pool, tier ORDER BY pool, tier
 """)
 
 UNCAPPED = 2**31 - 1

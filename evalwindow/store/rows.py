@@ -321,6 +321,7 @@ class Backlog:
     pending: int
     dispatched: int
     running: int
+    least: int | None = None  # dispatched and running of one team: the fewest of those that have pending ones
     engines: int = 0  # of the pool, seen of late
 
 

@@ -11,8 +11,7 @@ from evalwindow.store import Store
 from evalwindow.store.listener import Listener
 from evalwindow.store.wakes import RUNS
 
-LOOK_S = 15.0  # between two looks while wake-ups are heard
-POLL_S = 0.25  # while they aren't
+POLL_S = 0.25  # between two looks while no wake-ups are heard; else at the end only, half a minute at most
 
 
 class Waiting:
@@ -39,9 +38,9 @@ class Waiting:
 
     async def pause(self, news: asyncio.Event, seconds: float) -> None:
         """Until there is news, for so many seconds at most."""
-        longest = LOOK_S if self._listener.listening else POLL_S
+        longest = seconds if self._listener.listening else min(seconds, POLL_S)
         with suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), min(seconds, longest))
+            await asyncio.wait_for(news.wait(), longest)
         news.clear()
 
     async def aclose(self) -> None:

@@ -126,6 +126,8 @@ def test_without_a_dispatcher_the_workers_obey_and_give_everything_back(house, s
     dispatcher = house.start("dispatcher")
     house.api.open.clear()
     house.start("consumer")
+    for engine in ("one", "two"):  # messages for two, and one consumer to take them
+        services.store.heartbeat("api", engine, None, "ready")
     first = Night(services).begin()
     until(lambda: len(house.api.asked) == SLOTS and services.store.in_hand(first.run_id) == 4)
     ended(dispatcher, by=signal.SIGKILL)

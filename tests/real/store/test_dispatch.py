@@ -68,9 +68,9 @@ def test_pools_and_tiers_are_topped_up_on_their_own(world):
     there = world.shard_ids(world.admit("there", pool="cold"))
     smoke = world.shard_ids(world.admit("smoke", tier=Tier.SMOKE))
     assert world.store.backlog() == [
-        Backlog(pool="cold", tier=REGRESSION, pending=2, dispatched=0, running=0),
-        Backlog(pool="warm", tier=REGRESSION, pending=2, dispatched=0, running=0),
-        Backlog(pool="warm", tier=Tier.SMOKE, pending=2, dispatched=0, running=0),
+        Backlog(pool="cold", tier=REGRESSION, pending=2, dispatched=0, running=0, least=0),
+        Backlog(pool="warm", tier=REGRESSION, pending=2, dispatched=0, running=0, least=0),
+        Backlog(pool="warm", tier=Tier.SMOKE, pending=2, dispatched=0, running=0, least=0),
     ]
     assert world.store.top_up("warm", REGRESSION, 10) == here
     assert world.store.top_up("cold", REGRESSION, 10) == there
@@ -84,7 +84,7 @@ def test_the_backlog_counts_by_state_and_forgets_what_is_final(world):
     held = world.claim(second)
     world.store.finish(held.id, held.token)
     world.store.top_up("warm", REGRESSION, 1)
-    assert world.store.backlog() == [Backlog(pool="warm", tier=REGRESSION, pending=1, dispatched=1, running=1)]
+    assert world.store.backlog() == [Backlog(pool="warm", tier=REGRESSION, pending=1, dispatched=1, running=1, least=2)]
 
 
 def test_dispatchers_at_once_never_choose_the_same_shard(world):

@@ -18,8 +18,7 @@ PATIENCE_S = 60.0
 @pytest_asyncio.fixture
 async def waiting(services, monkeypatch):
     """But for wake-ups it would look next in an hour."""
-    for name in ("LOOK_S", "POLL_S"):
-        monkeypatch.setattr(f"evalwindow.web.waiting.{name}", 3600.0)
+    monkeypatch.setattr("evalwindow.web.waiting.POLL_S", 3600.0)
     waiting = Waiting(services.store)
     yield waiting
     await waiting.aclose()
