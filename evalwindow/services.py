@@ -12,7 +12,6 @@ from typing import Protocol
 from evalwindow.config import Config, ReplayModel, WarmModel
 from evalwindow.config_file import read_config
 from evalwindow.engines.base import Engine
-from evalwindow.engines.openai import OpenAIEngine
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.replay import ReplayEngine
 from evalwindow.engines.retry import Backoff, patiently
@@ -123,4 +122,6 @@ def _engine(services: Services, model: str) -> Engine:
         )
     if isinstance(chosen, ReplayModel):
         return ReplayEngine.load(chosen.outputs)
+    from evalwindow.engines.openai import OpenAIEngine  # a second of imports that only APIs need
+
     return OpenAIEngine(config=config, environ=os.environ)

@@ -6,54 +6,72 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 import typer
 
-from evalwindow.cli import (
-    baseline,
-    compare,
-    datasets,
-    fit,
-    night,
-    noise,
-    operate,
-    pools,
-    runs,
-    score,
-    submit,
-    suites,
-    token,
-    upkeep,
-)
 from evalwindow.errors import EvalwindowError
 
 USAGE = 2  # also the exit code of an inconclusive verdict: both mean that nothing was decided
 
-app = typer.Typer(
-    name="evalwindow",
-    help="LLM evals on shared warm GPU workers: submit a run, wait for its verdict, look at what went wrong.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or an error. Commands for teams talk to EVALWINDOW_URL "
-    "(default http://127.0.0.1:8800) with EVALWINDOW_TOKEN; each takes --json.",
-)
-for module in (submit, runs, compare, noise, score, night, fit, operate, upkeep):
-    module.register(app)
-app.add_typer(baseline.app, name="baseline")
-app.add_typer(suites.app, name="suites")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(token.app, name="token")
-app.add_typer(pools.app, name="pools")
+#: Modules with their commands, in the order of the help.
+COMMANDS = {
+    "submit": ("submit", "wait", "cancel"),
+    "runs": ("runs", "show"),
+    "compare": ("compare",),
+    "noise": ("noise",),
+    "score": ("score",),
+    "night": ("nights", "night"),
+    "fit": ("fit",),
+    "operate": ("up", "demo", "migrate"),
+    "upkeep": ("upkeep",),
+}
+GROUPS = ("baseline", "suites", "datasets", "token", "pools")
+
+
+def make_app(command: str | None = None) -> typer.Typer:
+    """The command line; with a command's or group's name only what its module brings, if there is one of that name.
+
+    So a CI job that submits does not wait for what validating datasets or opening a database imports.
+    """
+    app = typer.Typer(
+        name="evalwindow",
+        help="LLM evals on shared warm GPU workers: submit a run, wait for its verdict, look at what went wrong.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive or an error. Commands for teams talk to EVALWINDOW_URL "
+        "(default http://127.0.0.1:8800) with EVALWINDOW_TOKEN; each takes --json.",
+    )
+    app.callback()(_group)
+    known = command in GROUPS or any(command in commands for commands in COMMANDS.values())
+    for module, commands in COMMANDS.items():
+        if not known or command in commands:
+            _module(module).register(app)
+    for group in GROUPS:
+        if not known or command == group:
+            app.add_typer(_module(group).app, name=group)
+    return app
+
+
+def _group() -> None:
+    """Typer takes a lonely command for the whole program; with a callback it stays one of a group."""
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"evalwindow.cli.{name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. What went wrong is one line on stderr."""
     logging.getLogger().addHandler(logging.NullHandler())  # what matters is said by the commands themselves
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        return app(args=arguments, prog_name="evalwindow", standalone_mode=False) or 0
+        app = make_app(given[0] if given else None)
+        return app(args=given, prog_name="evalwindow", standalone_mode=False) or 0
     except EvalwindowError as error:
         return _complain(str(error), code=USAGE)
     except typer.TyperException as error:

@@ -1,10 +1,15 @@
 """What the command line says without any service."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+import typer
 
 from evalwindow.cli import main
+from evalwindow.cli.app import COMMANDS as MODULES
+from evalwindow.cli.app import GROUPS, make_app
 from evalwindow.cli.show import progress_bar, say
 from tests.unit.worlds import rows, write_suite
 
@@ -48,6 +53,25 @@ def test_every_command_explains_itself(command, capsys):
     out = capsys.readouterr().out
     assert "Usage: evalwindow " + " ".join(command) in out
     assert len(out.splitlines()) > 4
+
+
+def test_a_command_is_the_same_whether_it_is_loaded_alone_or_with_all():
+    whole = typer.main.get_command(make_app())
+    for name in whole.commands:
+        alone = typer.main.get_command(make_app(name))
+        assert name in alone.commands
+        assert len(alone.commands) <= 3
+    assert set(whole.commands) == {name for names in MODULES.values() for name in names} | set(GROUPS)
+
+
+HEAVY = {"alembic", "openai", "celery", "polars", "matplotlib", "airflow", "vllm", "torch"}
+
+
+def test_who_submits_does_not_wait_for_imports_of_others():
+    script = "import sys; from evalwindow.cli.app import make_app; make_app('submit'); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "evalwindow.client" in loaded
+    assert HEAVY.isdisjoint(loaded)
 
 
 @pytest.mark.parametrize(

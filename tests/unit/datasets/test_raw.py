@@ -63,7 +63,9 @@ def test_it_costs_neither_polars_nor_great_expectations(suite):
     program = f"""
 import sys
 from pathlib import Path
-import evalwindow.cli.app, evalwindow.datasets
+import evalwindow.datasets
+from evalwindow.cli.app import make_app
+make_app()
 from evalwindow.config import Limits
 from evalwindow.datasets.raw import key_of, open_raw
 key_of(open_raw(Path({str(suite)!r})), limits=Limits(), models=())
