@@ -16,7 +16,7 @@ from evalwindow.gate import judge
 from evalwindow.github import events
 from evalwindow.leases import Lease
 from evalwindow.metrics import summarise
-from evalwindow.model import RunState, Source, Tier
+from evalwindow.model import EngineInfo, RunState, Source, Tier
 from evalwindow.noise import noise_for
 from evalwindow.recorder import Recorder, outlasting
 from evalwindow.services import Services
@@ -228,14 +228,22 @@ async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> 
             slots=slots,
             backoff=services.backoff,
         )
-        info = await evaluator.info()
-        await outlasting(lambda: store.note_engine(claimed.run_id, info))
+        info = await _note_engine(services, claimed, evaluator)
         work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=info)
         await work.run(claimed.sample_ids, done=done)
         if work.asks_again:
             await recorder.write()
             await work.reask(await outlasting(lambda: store.results(claimed.run_id)))
+        if slots.engines - {info.model_digest}:  # it was replaced meanwhile: the run's provenance names both
+            await _note_engine(services, claimed, evaluator)
         return await recorder.finish()
+
+
+async def _note_engine(services: Services, claimed: ClaimedShard, evaluator: Evaluator) -> EngineInfo:
+    """Write down what answers now."""
+    info = await evaluator.info()
+    await outlasting(lambda: services.store.note_engine(claimed.run_id, info))
+    return info
 
 
 async def conclude(services: Services, run_id: str) -> None:

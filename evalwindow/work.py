@@ -32,6 +32,7 @@ class Slots:
 
     def __init__(self, lanes: Lanes, *ends: Callable[[], bool], team: str = "") -> None:
         self._lanes, self._ends, self._team = lanes, ends, team
+        self.engines: set[str] = set()  # digests of what has answered, where a governor said so
         self._entering: set[asyncio.Task[Hold]] = set()
         self._watching: asyncio.Task[None] | None = None
 
@@ -48,6 +49,8 @@ class Slots:
             hold = await self._entered(stack, place)
             if self.shut:
                 raise Interrupted
+            if hold.engine:
+                self.engines.add(hold.engine)
             yield hold
 
     async def _entered(self, stack: AsyncExitStack, place: AbstractAsyncContextManager[Hold]) -> Hold:

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -13,6 +15,7 @@ from evalwindow.admission import Submission
 from evalwindow.config import Config, ReplayModel, Team
 from evalwindow.engines.replay import ReplayEngine
 from evalwindow.errors import BadInput, EngineUnavailable, SuiteInvalid, UnknownName
+from evalwindow.lanes.hold import Hold
 from evalwindow.model import Answer, Candidate, RunState, ShardState, Source
 from evalwindow.queue import Queue
 from evalwindow.services import build
@@ -355,3 +358,32 @@ async def cost_of(services, work):
     finally:
         event.remove(services.store._engine, "before_cursor_execute", note)
     return count
+
+
+class Rolled(ReplayEngine):
+    """Is replaced after it has told who it is."""
+
+    told = False
+
+    async def info(self, model):
+        info = await super().info(model)
+        now, self.told = ("next" if self.told else info.model_digest), True
+        return replace(info, model_digest=now)
+
+
+class NextEngine:
+    """Lanes of an engine that was replaced meanwhile."""
+
+    @asynccontextmanager
+    async def hold(self, model, ticket):
+        yield Hold(engine="next")
+
+    async def aclose(self):
+        pass
+
+
+async def test_a_run_that_two_engines_answered_names_both(services, tmp_path):
+    services._engines["model good"] = Rolled({(f"s{n}", 0): str(n) for n in range(SAMPLES)}, digest="first")
+    services.lanes = NextEngine()
+    run = await through(services, wish("good"))
+    assert {info.model_digest for info in run.provenance} == {"first", "next"}
