@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Row, select, text
@@ -35,6 +36,7 @@ class Runs(Database):
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
         self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._noting = Lock()
 
     def runs(
         self,
@@ -92,13 +94,14 @@ class Runs(Database):
         What this process has noted it asks no more about.
         """
         document = json.dumps(clean_document(to_document(info)), sort_keys=True)
-        if (run_id, document) in self._noted:
-            return
-        with self._transaction() as connection:
-            connection.execute(_NOTE, {"id": run_id, "info": document})
-        self._noted[run_id, document] = None
-        while len(self._noted) > NOTED:
-            self._noted.popitem(last=False)
+        with self._noting:  # a run's first shards are claimed at once
+            if (run_id, document) in self._noted:
+                return
+            with self._transaction() as connection:
+                connection.execute(_NOTE, {"id": run_id, "info": document})
+            self._noted[run_id, document] = None
+            while len(self._noted) > NOTED:
+                self._noted.popitem(last=False)
 
 
 def read_run(row: Row[Any]) -> RunRow:
