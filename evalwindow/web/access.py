@@ -90,13 +90,18 @@ def check_owner(found: TokenRow, services: Services, *, suite: str) -> None:
 
 def page_reader(request: Request, services: WithServices) -> str | None:
     """The team that reads pages; None where everybody at this machine may read all. Raises LoginNeeded."""
-    if is_open(services.settings) and _from_here(request):
+    if at_home(request, services):
         return None
     token = request.cookies.get(COOKIE)
     found = known_token(request, services, token) if token else None
     if found is None:
         raise LoginNeeded
     return found.team
+
+
+def at_home(request: Request, services: Services) -> bool:
+    """Whether only this machine is served, and the request is of it."""
+    return is_open(services.settings) and _from_here(request)
 
 
 def is_open(settings: Settings) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from evalwindow.errors import ServiceDown
 from evalwindow.services import Services
 from evalwindow.store.pools import AVAILABLE, ENGINE_SEEN_S
-from evalwindow.web.access import WithServices
+from evalwindow.web.access import WithServices, at_home
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -31,8 +34,11 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
-def readyz(response: Response, services: WithServices) -> Readiness:
-    """PostgreSQL, Redis and an engine for each pool, be it at rest; 503 with what is missing."""
+def readyz(request: Request, response: Response, services: WithServices) -> Readiness:
+    """PostgreSQL, Redis and an engine for each pool, be it at rest; 503 with what is missing.
+
+    Why, with hosts and users, is for this machine and for the log: anybody may ask.
+    """
     missing = {
         name: reason
         for name, check in (("postgresql", services.store.check), ("redis", services.queue.check))
@@ -41,6 +47,9 @@ def readyz(response: Response, services: WithServices) -> Readiness:
     if "postgresql" not in missing:
         missing |= _missing_engines(services)
     response.status_code = 503 if missing else 200
+    if missing and not at_home(request, services):
+        log.warning("not ready: %s", missing)
+        missing = dict.fromkeys(missing, "the server's log says why")
     return Readiness(ready=not missing, missing=missing)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -22,6 +24,9 @@ from evalwindow.errors import (
     TooManyFailures,
     Unauthorized,
 )
+from evalwindow.web.access import at_home, services_of
+
+log = logging.getLogger(__name__)
 
 STATUSES: tuple[tuple[type[EvalwindowError], int], ...] = (  # the first that fits counts
     (BadInput, 422),
@@ -75,7 +80,11 @@ def problem(status: int, error: str, kind: str, headers: dict[str, str] | None =
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, EvalwindowError)
-    return problem(status_of(error), str(error), type(error).__name__, headers_of(error))
+    text = str(error)
+    if isinstance(error, ServiceDown) and not at_home(request, services_of(request)):
+        log.error("%s: %s", type(error).__name__, text)  # with hosts and users, which callers needn't know
+        text = "a service behind this one is away; try again soon"
+    return problem(status_of(error), text, type(error).__name__, headers_of(error))
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

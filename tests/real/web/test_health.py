@@ -57,3 +57,19 @@ async def test_a_database_that_is_down_is_503_everywhere_never_a_stack_trace(ser
     assert answer.status == 503
     assert problem["kind"] == "ServiceDown"
     assert "Traceback" not in problem["error"]
+
+
+async def test_who_is_not_at_this_machine_hears_what_is_missing_and_not_where_it_is(services, caplog):
+    settings = services.settings.model_copy(update={"public_url": "https://evals.example"})
+    store = Store("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    async with (
+        serving(create_app(replace(services, settings=settings, store=store))) as url,
+        aiohttp.ClientSession(url) as session,
+        session.get("/readyz") as ready,
+        session.get("/v1/runs", headers={"Authorization": "Bearer ew_a_b"}) as answer,
+    ):
+        texts = [await ready.text(), await answer.text()]
+        assert (ready.status, answer.status, answer.headers["Retry-After"]) == (503, 503, "5")
+    assert '"postgresql"' in texts[0]
+    assert not any("127.0.0.1" in text or "nobody" in text for text in texts)
+    assert caplog.text.count("127.0.0.1:9") >= 2
