@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 RUN_SHARD = "evalwindow.run_shard"  # the one task's name
 SCHEMES = ("redis", "rediss", "memory")
+TRUST = ("required", "CERT_REQUIRED", "optional", "CERT_OPTIONAL", "none", "CERT_NONE")  # kombu's words
 CONSUMER_TIMEOUT_S = 10.0
 SENDER_TIMEOUT_S = 2.0  # somebody waits for the answer
 
@@ -110,3 +111,8 @@ def _check(url: str) -> None:
             "EVALWINDOW_REDIS_URL: not a URL; expected redis://user:password@host:6379/0, rediss:// for TLS, "
             "with @ : / ? # % of a password as %40 ..."
         ) from None
+    if parts.scheme == "rediss" and parse_qs(parts.query).get("ssl_cert_reqs", [""])[-1] not in TRUST:
+        raise ConfigInvalid(
+            "EVALWINDOW_REDIS_URL: rediss:// says whom to trust: ?ssl_cert_reqs=required, with &ssl_ca_certs=FILE for "
+            "an authority of your own"
+        )
