@@ -18,9 +18,11 @@ from evalwindow.errors import (
     BadInput,
     Conflict,
     EvalwindowError,
+    Forbidden,
     NotFound,
     ServiceDown,
     TooLarge,
+    TooManyFailures,
     Unauthorized,
 )
 from evalwindow.report.document import RunDocument
@@ -45,10 +47,12 @@ PROGRESS_S = 5.0  # between two looks at how far a run is; its end is told at on
 _ERRORS: dict[int, type[EvalwindowError]] = {
     400: BadInput,
     401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     413: TooLarge,
     422: BadInput,
+    429: TooManyFailures,
 }
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -88,6 +88,12 @@ def check_owner(found: TokenRow, services: Services, *, suite: str) -> None:
         )
 
 
+def check_same_site(request: Request) -> None:
+    """Raises Forbidden for a form that another site's page sends: nobody is logged in, or out, by somebody else."""
+    if request.headers.get("sec-fetch-site", "same-origin") in ("cross-site", "same-site"):
+        raise Forbidden("this form is for this site's own pages")
+
+
 def page_reader(request: Request, services: WithServices) -> str | None:
     """The team that reads pages; None where everybody at this machine may read all. Raises LoginNeeded."""
     if at_home(request, services):

@@ -16,7 +16,16 @@ from evalwindow.report.listing import runs_page
 from evalwindow.report.page import render
 from evalwindow.report.view import RunView
 from evalwindow.services import Services
-from evalwindow.web.access import COOKIE, LoginNeeded, Reader, WithServices, known_token, page_reader, services_of
+from evalwindow.web.access import (
+    COOKIE,
+    LoginNeeded,
+    Reader,
+    WithServices,
+    check_same_site,
+    known_token,
+    page_reader,
+    services_of,
+)
 from evalwindow.web.runs import own_run
 from evalwindow.web.site import Site, html, problem_page
 
@@ -56,6 +65,7 @@ async def _posted_token(request: Request) -> str:
 @router.post("/login")
 def login(request: Request, token: Annotated[str, Depends(_posted_token)], services: WithServices) -> Response:
     """The token itself becomes the cookie: revoking it ends the session at once. Lax, so that links in checks work."""
+    check_same_site(request)
     try:
         found = known_token(request, services, token)
     except TooManyFailures as error:
@@ -71,7 +81,8 @@ def login(request: Request, token: Annotated[str, Depends(_posted_token)], servi
 
 
 @router.post("/logout")
-def logout() -> Response:
+def logout(request: Request) -> Response:
+    check_same_site(request)
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, path="/")
     return response

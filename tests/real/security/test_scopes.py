@@ -109,3 +109,12 @@ async def test_wrong_signatures_are_told_so_a_few_times(web, services):
 async def test_pages_behind_a_proxy_that_nobody_told_us_of_need_a_login(web, header):
     async with web.get("/runs", headers={header: "192.0.2.7"}, allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (303, "/login")
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+async def test_another_site_s_page_logs_nobody_in_or_out(web, services, path):
+    body, headers = {"token": services.store.add_token("search")}, {"Sec-Fetch-Site": "cross-site"}
+    async with web.post(path, data=body, headers=headers, allow_redirects=False) as answer:
+        assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
+    async with web.post(path, data=body, headers={"Sec-Fetch-Site": "same-origin"}, allow_redirects=False) as answer:
+        assert (answer.status, "Set-Cookie" in answer.headers) == (303, True)
