@@ -105,9 +105,9 @@ def test_bodies_that_are_almost_right(url, token, path):
     send()
 
 
-def test_webhooks_that_are_signed_and_odd(url, standin):
+def test_webhooks_that_are_signed_and_odd(url):
     @QUICK
-    @given(changed(pull_request()).map(json.dumps) | st.text(max_size=20))
+    @given(changed(pull_request(repo="acme/other")).map(json.dumps) | st.text(max_size=20))
     def send(body):
         request = signed(body.encode(errors="surrogatepass"), SECRET)
         _answered(url, "POST", "/webhooks/github", body=request["data"], headers=request["headers"])

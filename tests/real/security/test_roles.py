@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -10,9 +11,12 @@ import psycopg
 import pytest
 from redis import Redis
 from sqlalchemy import make_url
+from typer.testing import CliRunner
 
 from evalwindow import flow
 from evalwindow.admission import Submission
+from evalwindow.cli.app import make_app
+from evalwindow.errors import ConfigInvalid
 from evalwindow.model import Candidate, RunState, Source
 from evalwindow.services import build
 from evalwindow.settings import read_settings
@@ -115,6 +119,25 @@ def test_only_the_web_app_sees_hashes_of_tokens(as_role, role: Role) -> None:
 )
 def test_what_no_process_does(as_role, role: Role, statement: str) -> None:
     assert _refused(as_role(role), statement)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_who_has_a_role_makes_none(url_of, role: Role) -> None:
+    with closing(Store(url_of(role))) as store, pytest.raises(ConfigInvalid, match="may not make roles"):
+        store.grant_roles()
+
+
+def test_the_command_makes_them(database_url, tmp_path, monkeypatch) -> None:
+    (tmp_path / "evalwindow.yaml").write_text("models: {}\n")
+    monkeypatch.setenv("EVALWINDOW_DATABASE_URL", database_url)
+    monkeypatch.setenv("EVALWINDOW_CONFIG", str(tmp_path / "evalwindow.yaml"))
+    done = CliRunner().invoke(make_app(), ["migrate", "--roles", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"migrated": True, "roles": True})
+    with _superuser(database_url) as admin:
+        found = admin.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'evalwindow%' AND NOT rolcanlogin"
+        ).fetchall()
+    assert {name for (name,) in found} >= set(Role)
 
 
 def test_who_judges_promotes_nothing_and_who_promotes_writes_no_answer(as_role) -> None:
