@@ -103,12 +103,14 @@ async def _in_the_store(serving: Serving, *, pool: str, settings: Settings) -> A
     """Signs of life inside the block, from before the engine is ready, and turns in the pool's rollouts."""
     store, worker = Store(settings.database_url), f"{socket.gethostname()}:{os.getpid()}"
     heartbeat = Heartbeat(store, serving, pool=pool, worker=worker)
-    beating = asyncio.create_task(heartbeat.keep())
+    turns = Turns(store, pool=pool, worker=worker)
+    tasks = [asyncio.create_task(heartbeat.keep()), asyncio.create_task(turns.listen())]
     try:
-        yield Turns(store, pool=pool, worker=worker)
+        yield turns
     finally:
-        beating.cancel()
-        await asyncio.wait([beating])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         await heartbeat.end()
         await asyncio.to_thread(store.close)
 

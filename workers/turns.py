@@ -6,14 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from evalwindow.errors import ServiceDown
 from evalwindow.store import Store
+from evalwindow.store.listener import Listener
+from evalwindow.store.wakes import ROLLOUTS
 
 log = logging.getLogger("workers.gpu")
 
-LOOK_S = 2.0  # between two looks for a rollout
+LOOK_S = 2.0  # between two looks at a rollout that goes on, or for one while no wake-ups are heard
+SELDOM_S = 60.0  # between two looks for one while they are
 LEASE_S = 60.0  # a unit that died in its turn frees it after so long
 RENEW_S = 10.0
 AGAIN_S = 2.0  # while PostgreSQL is away
@@ -25,17 +28,26 @@ class Turns:
 
     def __init__(self, store: Store, *, pool: str, worker: str) -> None:
         self._store, self._pool, self._worker = store, pool, worker
+        self._told = asyncio.Event()
+        self._listener = Listener(store, ROLLOUTS, self._heard, changed=self._told.set)
+
+    async def listen(self) -> None:
+        """Hear at once of a rollout that is asked for, until it is cancelled."""
+        await self._listener.run()
 
     async def mine(self, serving: Callable[[], tuple[float, str]]) -> str:
         """Wait for a turn; the rollout's id. `serving()` -> (when its config was read, the model's digest)."""
         while True:
+            self._told.clear()
             try:
-                rollout_id = await asyncio.to_thread(self._take, *serving())
+                goes_on, rollout_id = await asyncio.to_thread(self._take, *serving())
             except ServiceDown:  # the heartbeat says so
-                rollout_id = None
+                goes_on, rollout_id = True, None
             if rollout_id is not None:
                 return rollout_id
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                pause = SELDOM_S if self._listener.listening and not goes_on else LOOK_S
+                await asyncio.wait_for(self._told.wait(), pause)
 
     @asynccontextmanager
     async def kept(self, rollout_id: str) -> AsyncIterator[None]:
@@ -64,11 +76,16 @@ class Turns:
             )
         )
 
-    def _take(self, read_at: float, model_digest: str) -> str | None:
+    def _heard(self, pool: str) -> None:
+        if pool == self._pool:
+            self._told.set()
+
+    def _take(self, read_at: float, model_digest: str) -> tuple[bool, str | None]:
+        """(a rollout goes on, its id if this is our turn in it)."""
         if self._store.open_rollout(self._pool) is None:
-            return None
+            return False, None
         age_s = time.time() - read_at
-        return self._store.take_turn(
+        return True, self._store.take_turn(
             self._pool, self._worker, config_age_s=age_s, model_digest=model_digest, lease_s=LEASE_S
         )
 

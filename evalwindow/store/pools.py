@@ -11,6 +11,7 @@ from evalwindow.store.documents import from_document, to_document
 from evalwindow.store.engine_rows import EngineLoad
 from evalwindow.store.engine_tables import engine
 from evalwindow.store.rows import EngineRow
+from evalwindow.store.wakes import Topic, waking
 
 ENGINE_SEEN_S = 60.0  # an engine that was silent for longer is missing
 
@@ -30,7 +31,10 @@ class Pools(Database):
         generation: int = 0,
         load: EngineLoad | None = None,
     ) -> None:
-        """Say that the worker's engine of this pool lives, and how it is (say starting, ready, resting, stopped)."""
+        """Say that the worker's engine of this pool lives, and how it is (say starting, ready, resting, stopped).
+
+        Dispatchers hear of a change: there is room for more shards, or for fewer.
+        """
         statement = insert(engine).values(
             {
                 "pool": pool,
@@ -48,8 +52,11 @@ class Pools(Database):
         since = case((as_before, engine.c.since), else_=said.since)
         news = {name: said[name] for name in ("info", "state", "generation", "load", "seen_at")} | {"since": since}
         keys = [engine.c.pool, engine.c.worker]
+        changed = engine.c.since >= func.now()  # this transaction's start
+        upsert = statement.on_conflict_do_update(index_elements=keys, set_=news).returning(changed)
         with self._transaction() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=news))
+            if connection.scalar(upsert):
+                connection.execute(select(waking(Topic.SHARDS)))
 
     def engines(self, pool: str | None = None, *, seen_within_s: float | None = None) -> list[EngineRow]:
         """Engines by pool and worker, all of them or those that were seen of late."""

@@ -18,6 +18,7 @@ from evalwindow.store.engine_rows import Rollout, RolloutStep
 from evalwindow.store.engine_tables import engine, rollout, rollout_step
 from evalwindow.store.ids import new_id
 from evalwindow.store.pools import ENGINE_SEEN_S, STOPPED
+from evalwindow.store.wakes import rolling
 
 OPEN = rollout.c.state.in_(("requested", "rolling"))
 LOST = "its unit gave no sign of life in its turn"
@@ -37,7 +38,8 @@ class Rollouts(Database):
                 )
             unfinished = update(rollout).where(rollout.c.pool == pool, OPEN)
             connection.execute(unfinished.values(state="superseded", ended_at=func.clock_timestamp()))
-            connection.execute(insert(rollout).values(row | {"requested_at": func.clock_timestamp()}))
+            asked = insert(rollout).values(row | {"requested_at": func.clock_timestamp()})
+            connection.execute(asked.returning(rolling(pool)))
         return self.rollout(row["id"])
 
     def rollout(self, rollout_id: str) -> Rollout:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Function, func
 
 WORK = "evalwindow_work"  # channel of the dispatchers: a Topic
 RUNS = "evalwindow_runs"  # channel of whoever waits for a run: its id, when it is final
+ROLLOUTS = "evalwindow_rollouts"  # channel of the units: a pool of which a rollout was asked for
 
 
 class Topic(StrEnum):
@@ -33,3 +34,8 @@ def waking(topic: Topic) -> Function[Any]:
 def final(run_id: ColumnElement[str]) -> Function[Any]:
     """A column for RETURNING: these runs are final."""
     return func.pg_notify(RUNS, run_id)
+
+
+def rolling(pool: str) -> Function[Any]:
+    """A column for RETURNING: a rollout of this pool was asked for."""
+    return func.pg_notify(ROLLOUTS, pool)

@@ -50,6 +50,22 @@ async def test_a_unit_hears_of_a_rollout_that_is_asked_for_later(pair: tuple[Tur
     ]
 
 
+async def test_a_unit_that_listens_hears_at_once(store: Store) -> None:
+    store.heartbeat("warm", "a", INFO, "ready")
+    turns = Turns(store, pool="warm", worker="a")
+    listening = asyncio.create_task(turns.listen())
+    async with asyncio.timeout(30):
+        while not turns._listener.listening:
+            await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(turns.mine(long_ago))
+    await asyncio.sleep(0.2)  # it has looked, and would look again in a minute
+    begun = time.monotonic()
+    rollout = store.request_rollout("warm", by="lea", reason="")
+    assert await asyncio.wait_for(waiting, module.SELDOM_S) == rollout.id
+    assert time.monotonic() - begun < module.SELDOM_S / 2
+    listening.cancel()
+
+
 async def test_who_is_stopped_in_its_turn_leaves_it_to_the_next(pair: tuple[Turns, Turns], store: Store) -> None:
     first, second = pair
     rollout = store.request_rollout("warm", by="lea", reason="")

@@ -102,11 +102,15 @@ async def test_what_is_not_the_end_is_written_when_flushed():
 
 async def test_an_error_before_the_end_loses_nothing():
     rows = Rows()
-    with pytest.raises(ZeroDivisionError):
+
+    async def work():
         async with recorder(rows, expected=1) as mine:
             await mine.add(result("s0"))
             await mine.flush()
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await work()
     assert (rows.batches, rows.finished) == ([["s0"]], [])
 
 
