@@ -16,6 +16,8 @@ NOT_ALLOWED = "42501"  # SQLSTATE
 READ, WRITE, ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
 VERSION = "alembic_version"  # every process looks whether the schema is its own
 
+OWNS = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'public.team_token'::regclass")
+
 
 class Role(StrEnum):
     """Names of the roles; none of them can log in itself."""
@@ -53,6 +55,10 @@ class Roles(Database):
         try:
             with self._transaction() as connection:
                 advisory_lock(connection, "migration")
+                if not connection.scalar(OWNS):  # PostgreSQL only warns of grants that somebody else may not make
+                    raise ConfigInvalid(
+                        "the user of EVALWINDOW_DATABASE_URL may not make roles: the tables aren't its own"
+                    )
                 for statement in _statements(connection):
                     connection.execute(text(statement))
         except DBAPIError as error:
