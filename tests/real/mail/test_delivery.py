@@ -126,7 +126,7 @@ async def test_what_is_unfinished_goes_on_in_the_next_window_and_the_mail_says_w
     [mail] = inbox.to(READER)
     assert str(mail["Subject"]).startswith("UNFINISHED echo (worse): 50 of 60 samples are done; 1 passed")
     text = " ".join(mail.get_body(("plain",)).get_content().split())
-    assert re.search(r"25 of 60 samples are done; goes on in the next window, \d{4}-\d\d-\d\d 22:00 CES?T", text)
+    assert re.search(r"50 of 60 samples are done; goes on in the next window, \d{4}-\d\d-\d\d 22:00 CES?T", text)
     assert "the budget is used up" in text
 
 
