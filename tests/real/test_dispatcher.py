@@ -313,7 +313,7 @@ async def test_events_are_handled_and_those_of_nobody_are_closed(house, services
 
 
 def somebodys_event():
-    tip = {"sha": "aaa", "ref": "main", "repo": {"full_name": "somebody/else"}}
+    tip = {"sha": "a" * 40, "ref": "main", "repo": {"full_name": "somebody/else"}}
     pull_request = {"number": 7, "updated_at": "2030-01-01T00:00:00Z", "head": tip, "base": tip}
     return {"action": "opened", "repository": tip["repo"], "pull_request": pull_request}
 
