@@ -52,6 +52,14 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def fresh_home() -> Iterator[Path]:
+    """One where no engine was ever ready: of one that was killed its row says so for a minute."""
+    folder = Path(tempfile.mkdtemp(prefix="evalwindow-up-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def written(path: Path, engine: dict[str, object]) -> Path:
     models = {"tiny": {"engine": "vllm", "pool": "warm"}}
     (path.parent / "suites").mkdir()
@@ -188,9 +196,9 @@ def test_a_server_of_ones_own_needs_a_database_for_airflow_too(config: Path, hom
         pass
 
 
-def test_a_process_that_cannot_start_ends_the_wait_with_its_last_words(tmp_path: Path, home: Path) -> None:
+def test_a_process_that_cannot_start_ends_the_wait_with_its_last_words(tmp_path: Path, fresh_home: Path) -> None:
     config = written(tmp_path / "evalwindow.yaml", {**ENGINE, "model": "nowhere"})
-    stack = running(home=home, config=config, environ={"EVALWINDOW_PORT": "0"})
+    stack = running(home=fresh_home, config=config, environ={"EVALWINDOW_PORT": "0"})
     before = set(psutil.Process().children(recursive=True))
     with pytest.raises(ServiceDown, match=r"gpu.*exit code 1.*nowhere"), stack:
         pass
