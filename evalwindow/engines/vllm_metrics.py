@@ -51,7 +51,7 @@ async def read_figures(http: VllmHttp) -> EngineFigures:
 
 def figures_of(text: str) -> EngineFigures:
     """From Prometheus' text format; raises MetricsMissing."""
-    families = {family.name: family for family in text_string_to_metric_families(text)}
+    families = {family.name: family for family in text_string_to_metric_families(_without_buckets(text))}
     return EngineFigures(
         running=int(_total(families, "vllm:num_requests_running")),
         waiting=int(_total(families, "vllm:num_requests_waiting")),
@@ -68,6 +68,11 @@ def figures_of(text: str) -> EngineFigures:
         running_s=_total(families, "vllm:request_inference_time_seconds", "_sum"),
         adapter_evictions=_calls(families, UNLOADED),
     )
+
+
+def _without_buckets(text: str) -> str:
+    """Most lines are buckets of histograms, which nobody here asks for: parsing them took most of the time."""
+    return "".join(line for line in text.splitlines(keepends=True) if "_bucket{" not in line)
 
 
 def _total(families: Mapping[str, Metric], name: str, suffix: str = "") -> float:
