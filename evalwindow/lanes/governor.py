@@ -76,6 +76,8 @@ class Governor:
             prompt = self._asked.pop(key)
             self._waiting[prompt.ticket.tier].remove(key, team=prompt.ticket.team)
             return None
+        if key not in self._inside:  # it gave up as it was sent away
+            return None
         prompt = self._inside.pop(key)
         ticket = prompt.ticket
         self._count[ticket.tier] -= 1

@@ -93,7 +93,7 @@ class GovernorServer:
         self._lines[connection.number] = connection
 
     def heard(self, number: int, message: list[Any]) -> None:
-        """Raises ValueError, KeyError or TypeError for what is no message."""
+        """Raises ValueError, LookupError or TypeError for what is no message."""
         if message[0] == "ask":
             _, prompt, tier, team, chars, most = message
             ticket = Ticket(tier=Tier(tier), team=str(team), chars=int(chars), max_tokens=int(most))
@@ -166,7 +166,7 @@ class _Line(asyncio.Protocol):
         try:
             for message in self._lines.feed(data):
                 self._server.heard(self.number, message)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             log.error("a consumer said what nobody understands, its connection is closed: %r", error)
             self.close()
         self._server.look()

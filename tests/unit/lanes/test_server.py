@@ -154,6 +154,23 @@ async def test_who_waited_for_an_engine_for_too_long_is_sent_away(socket):
         assert server._governor.waiting == 0
 
 
+async def test_who_gives_up_as_it_is_sent_away_costs_others_of_its_connection_nothing(socket):
+    async with governed(socket) as server, client_of(socket) as client:
+        inside = Prompt(client, NIGHT)
+        await inside.inside.wait()
+        server.shut()
+        waits = Prompt(client, NIGHT)
+        await settled(server, inside=1, waiting=1)
+        server._send_away()  # its word is on the way when the prompt is cancelled
+        waits.task.cancel()
+        server.open(LIMITS, engine="e1")
+        other = Prompt(client, NIGHT)
+        await asyncio.wait_for(other.inside.wait(), 5)
+        await settled(server, inside=2, waiting=0)
+        assert (await inside.finish()).gpu_s > 0
+        assert (await other.finish()).gpu_s > 0
+
+
 async def test_a_prompt_outlasts_a_unit_that_is_started_again(socket):
     async with client_of(socket) as client:
         async with governed(socket):
