@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -36,9 +36,6 @@ class Calibration:
         """Of one output token, in the widest step that was measured."""
         rows, seconds = self.steps[-1]
         return seconds / rows
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Calibration:

@@ -31,11 +31,6 @@ class FairQueue(Generic[Key]):
     def __len__(self) -> int:
         return sum(len(team.waiting) for team in self._teams.values())
 
-    @property
-    def teams(self) -> int:
-        """With something waiting."""
-        return sum(bool(team.waiting) for team in self._teams.values())
-
     def push(self, key: Key, *, team: str) -> None:
         known = self._teams.setdefault(team, _Team(self._now))
         if not known.waiting:

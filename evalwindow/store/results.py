@@ -70,8 +70,8 @@ class Results(Database):
     def write(self, pages: Sequence[Page], completions: Mapping[str, Completion] = NOTHING) -> int:
         """Write results of some shards and completions for the cache down; how many results were new.
 
-        What is there stays as it is, and nothing is added to a final run. A page's token says which claim answered;
-        an old one is welcome: the answer was paid for, and it is the only one so far.
+        What is there stays as it is, the first completion of a key too, and nothing is added to a final run. A page's
+        token says which claim answered; an old one is welcome: the answer was paid for, and it is the only one so far.
         """
         with self._transaction() as connection:
             return _write(connection, pages, completions)[0]
@@ -105,10 +105,6 @@ class Results(Database):
             if rows:
                 connection.execute(_touch(row.key for row in rows))
         return {row.key: from_document(Completion, row.document) for row in rows}
-
-    def cache_put(self, completions: Mapping[str, Completion]) -> None:
-        """Keep completions; the first one of a key stays."""
-        self.write([], completions)
 
 
 def _write(

@@ -64,11 +64,6 @@ class Tokens(Database):
                 connection.execute(used)
         return _row(known)
 
-    def team_of_token(self, token: str) -> str | None:
-        """Whose token it is, as `bearer` finds it."""
-        found = self.bearer(token)
-        return None if found is None else found.team
-
     def rotate_token(self, token_id: str, *, grace: dt.timedelta) -> str:
         """A new token of the same team and scopes; the old one works for `grace` more, or to its own end.
 

@@ -13,7 +13,7 @@ from tests.unit.worlds import write_outputs
 
 def test_a_token_is_shown_once_and_works(evalwindow, installation):
     token = evalwindow("token", "add", "search").out.strip()
-    assert installation.store.team_of_token(token) == "search"
+    assert installation.store.bearer(token).team == "search"
     listed = evalwindow("token", "list", "search").out
     assert token.split("_")[1] in listed and token.split("_")[2] not in listed
 
@@ -22,14 +22,14 @@ def test_a_revoked_token_is_dead(evalwindow, installation):
     token = json.loads(evalwindow("token", "add", "search", "--json").out)["token"]
     token_id = token.split("_")[1]
     assert evalwindow("token", "revoke", token_id).out == f"token {token_id} is revoked\n"
-    assert installation.store.team_of_token(token) is None
+    assert installation.store.bearer(token) is None
     assert [row["revoked"] for row in json.loads(evalwindow("token", "list", "search", "--json").out)] == [True]
 
 
 def test_a_token_is_rotated_and_says_what_it_may_and_until_when(evalwindow, installation):
     old = evalwindow("token", "add", "search", "--scope", "submit", "--days", "7").out.strip()
     new = evalwindow("token", "rotate", old.split("_")[1], "--grace-hours", "2").out.strip()
-    assert {installation.store.team_of_token(token) for token in (old, new)} == {"search"}
+    assert {installation.store.bearer(token).team for token in (old, new)} == {"search"}
     first, second = json.loads(evalwindow("token", "list", "search", "--json").out)
     assert first["replaced_by"] == second["id"] == new.split("_")[1]
     assert first["scopes"] == second["scopes"] == ["submit"]
@@ -77,7 +77,7 @@ def test_without_a_database_url_the_servers_own_database_is_found(
     assert running_postgres(home) == postgres.url
     token = evalwindow("token", "add", "search").out.strip()
     store = Store(postgres.url)
-    assert store.team_of_token(token) == "search"
+    assert store.bearer(token).team == "search"
     store.revoke_token(token.split("_")[1])
     store.close()
 

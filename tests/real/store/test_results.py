@@ -85,27 +85,27 @@ def test_done_tells_only_of_the_samples_that_were_asked_for(world):
 def test_a_cached_completion_comes_back_exactly(store, database_url, text):
     usage = Usage(prompt_tokens=1, engine_s=0.1)
     given = Completion(text=text, choice_logprobs=(-math.inf, -0.1), choice_tokens=(1, 2), usage=usage)
-    store.cache_put({"k": given, "other": Completion(text="x")})
+    store.write([], {"k": given, "other": Completion(text="x")})
     other_process = Store(database_url)
     assert other_process.cache_get(["k", "unknown"]) == {"k": given}
     other_process.close()
 
 
 def test_the_first_completion_of_a_key_stays(store):
-    store.cache_put({"k": Completion(text="first")})
-    store.cache_put({"k": Completion(text="second"), "j": Completion(text="new")})
+    store.write([], {"k": Completion(text="first")})
+    store.write([], {"k": Completion(text="second"), "j": Completion(text="new")})
     assert {key: each.text for key, each in store.cache_get(["k", "j"]).items()} == {"k": "first", "j": "new"}
 
 
 def test_an_empty_cache_call_is_nothing(store):
-    store.cache_put({})
+    store.write([], {})
     assert store.cache_get([]) == {}
 
 
 def test_many_writers_of_the_same_cache_keys_never_deadlock(store):
     keys = [f"k{number}" for number in range(600)]
     orders = [keys, list(reversed(keys))]
-    at_once(lambda number: store.cache_put({key: Completion(text=key) for key in orders[number % 2]}), 6)
+    at_once(lambda number: store.write([], {key: Completion(text=key) for key in orders[number % 2]}), 6)
     assert len(store.cache_get(keys)) == 600
 
 

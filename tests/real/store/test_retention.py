@@ -106,7 +106,7 @@ def test_a_promotion_that_was_first_is_seen_and_one_that_comes_later_waits(world
 
 def test_cached_answers_that_nobody_asks_for_go(world):
     answer = result().completion
-    world.store.cache_put({"asked": answer, "forgotten": answer, "young": answer})
+    world.store.write([], {"asked": answer, "forgotten": answer, "young": answer})
     for key, days in (("asked", 40), ("forgotten", 40), ("young", 20)):
         older(world, days, "completion_cache", "at", key=key)
     assert world.store.forgettable(Aged.CACHE, AGE) == 2
@@ -116,7 +116,7 @@ def test_cached_answers_that_nobody_asks_for_go(world):
 
 
 def test_a_use_is_noted_once_a_day_and_nobody_waits_for_the_note(world):
-    world.store.cache_put({"k": result().completion})
+    world.store.write([], {"k": result().completion})
     older(world, 2, "completion_cache", "at", key="k")
     with world.store._transaction() as connection:
         connection.execute(text("SELECT key FROM completion_cache FOR UPDATE"))

@@ -18,23 +18,23 @@ def _id(token):
 
 def test_a_token_opens_its_teams_door(store):
     red, blue = store.add_token("red"), store.add_token("blue")
-    assert (store.team_of_token(red), store.team_of_token(blue)) == ("red", "blue")
+    assert (store.bearer(red).team, store.bearer(blue).team) == ("red", "blue")
     assert red.startswith("ew_")
 
 
 @pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + "0", lambda t: t.upper(), lambda t: t[3:]])
 def test_a_token_that_is_a_little_wrong_opens_nothing(store, change):
-    assert store.team_of_token(change(store.add_token("red"))) is None
+    assert store.bearer(change(store.add_token("red"))) is None
 
 
 @pytest.mark.parametrize("token", ["", "ew", "ew__", "nonsense", "ew_\x00_\ud800", "ew_a_b_c"])
 def test_nonsense_opens_nothing(store, token):
-    assert store.team_of_token(token) is None
+    assert store.bearer(token) is None
 
 
 def test_one_tokens_secret_does_not_fit_another_ones_id(store):
     first, second = (store.add_token("red").split("_") for _ in range(2))
-    assert store.team_of_token(f"ew_{first[1]}_{second[2]}") is None
+    assert store.bearer(f"ew_{first[1]}_{second[2]}") is None
 
 
 def test_a_revoked_token_opens_nothing_and_stays_listed(store):
@@ -42,7 +42,7 @@ def test_a_revoked_token_opens_nothing_and_stays_listed(store):
     token_id = token.split("_")[1]
     store.revoke_token(token_id)
     store.revoke_token(token_id)
-    assert store.team_of_token(token) is None
+    assert store.bearer(token) is None
     [row] = store.tokens("red")
     assert row.id == token_id
     assert row.revoked_at is not None
@@ -67,8 +67,8 @@ def test_a_token_carries_its_scopes(store):
 
 
 def test_a_token_opens_nothing_past_its_end(store):
-    assert store.team_of_token(store.add_token("red", expires_at=_now() - DAY)) is None
-    assert store.team_of_token(store.add_token("red", expires_at=_now() + DAY)) == "red"
+    assert store.bearer(store.add_token("red", expires_at=_now() - DAY)) is None
+    assert store.bearer(store.add_token("red", expires_at=_now() + DAY)).team == "red"
 
 
 def test_while_a_rotated_token_has_its_grace_both_work(store):

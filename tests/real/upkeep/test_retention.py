@@ -178,7 +178,7 @@ def test_what_a_kill_left_of_a_removal_is_removed_the_next_time(house):
 def test_a_dry_run_says_what_would_go_and_removes_nothing(house):
     old = house.run(days=91)
     completion = house.store.results(old)[0].completion
-    house.store.cache_put({"k": completion})
+    house.store.write([], {"k": completion})
     house.sql("UPDATE completion_cache SET at = now() - interval '31 days'")
     digest = house.store.put_artifact("adapter", "x", {"adapter_config.json": b"{}"})
     house.sql("UPDATE artifact SET created_at = now() - interval '31 days'")
@@ -196,7 +196,7 @@ def test_what_is_kept_for_ever_is_never_removed(house):
     old = house.run(days=4000)
     house.report(old)
     copy_adapter(house, "old")
-    house.store.cache_put({"k": house.store.results(old)[0].completion})
+    house.store.write([], {"k": house.store.results(old)[0].completion})
     house.sql("UPDATE completion_cache SET at = now() - interval '4000 days'")
     for_ever = Retention(**dict.fromkeys(Retention.model_fields))
     assert retain(house.open(retention=for_ever)).total == 0
