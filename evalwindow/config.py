@@ -90,7 +90,7 @@ class KeepWarm(Document):
     idle_minutes: float = Field(gt=0, description="without a prompt, before it rests")
     hours: tuple[Hours, ...] = Field((), description="in these it never rests; besides them windows keep it warm")
     rest: Literal["sleep", "stop"] = Field(
-        "sleep", description="sleep: weights to main memory, awake in seconds (GPU only); stop: a cold start to wake"
+        "sleep", description="sleep: weights go to main memory, the engine stays (GPU only); stop: a cold start to wake"
     )
 
 
