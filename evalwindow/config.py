@@ -125,6 +125,11 @@ class Pool(Document):
     gpu_price_per_hour: float = Field(0.0, ge=0)
     cold_start_s: float = Field(180.0, ge=0, description="what a cold job of its own would pay before its first token")
     shutdown_s: PositiveInt = 30
+    hang_s: float = Field(
+        120.0,
+        gt=0,
+        description="an engine that has prompts and computes no token for so long is ended and started anew",
+    )
 
 
 class Registered(Document):
@@ -203,10 +208,50 @@ class Window(Document):
     mail: tuple[MailTo, ...] = ()
 
 
+class Quota(Document):
+    """What a team may have at once, and in a period; null is no limit."""
+
+    smoke_runs: PositiveInt | None = Field(20, description="smoke runs that are not final, at once")
+    queued_samples: PositiveInt | None = Field(50_000, description="samples of regression runs that wait or run")
+    submissions_per_minute: PositiveInt | None = Field(
+        60, description="runs asked for, refused ones too; with more, the team is refused for a while"
+    )
+    gpu_minutes: float | None = Field(None, gt=0, description="GPU time in a period; runs that go on are held then")
+    api_cost: float | None = Field(None, gt=0, description="money for API models in a period, likewise")
+    period: Literal["day", "week", "month"] = Field(
+        "day", description="of the calendar, in UTC; a week starts on Monday"
+    )
+
+
+class Breaker(Document):
+    """When something that fails is left alone, and for how long."""
+
+    failures: PositiveInt = Field(5, description="in a row, before it is left alone")
+    cooldown_s: float = Field(30.0, gt=0, description="until one probe may try; doubles each time that the probe fails")
+    longest_s: float = Field(900.0, gt=0, description="the cooldown grows no longer than this")
+
+
+class Breakers(Document):
+    """One circuit breaker for each thing of a kind."""
+
+    engines: Breaker = Breaker(failures=3)  # one a pool: shards that found no engine
+    providers: Breaker = Breaker()  # one an API model: shards that it did not answer
+    notifiers: Breaker = Breaker()  # GitHub, the mail server
+    team_errors: Breaker = Breaker(failures=10, cooldown_s=300.0, longest_s=3600.0)  # runs that were mostly errors
+    team_submissions: Breaker = Breaker(failures=1, cooldown_s=60.0, longest_s=3600.0)  # see quota
+
+
+class Alerts(Document):
+    """Who hears when a breaker opens or closes."""
+
+    to: tuple[Address, ...] = ()
+
+
 class Team(Document):
     repos: tuple[str, ...] = Field((), description="owner/name of the repositories whose pull requests it owns")
     owns: tuple[str, ...] = Field((), description="suites whose baselines only this team, or an admin, may promote")
     fork_label: str = Field("run-evals", description="label that lets a fork's pull request in")
+    quota: Quota | None = Field(None, description="instead of the quota of all teams")
 
 
 class Retention(Document):
@@ -235,6 +280,14 @@ class Config(Document):
     gpus: dict[str, Gpu] = {}
     pools: dict[str, Pool] = {}
     models: dict[str, ModelConfig]
+    quota: Quota = Field(Quota(), description="of each team that has none of its own")
+    breakers: Breakers = Breakers()
+    alerts: Alerts = Alerts()
     teams: dict[str, Team] = {}
     windows: dict[str, Window] = {}
     retention: Retention = Retention()
+
+    def quota_of(self, team: str) -> Quota:
+        """What limits this team."""
+        own = self.teams[team].quota if team in self.teams else None
+        return own or self.quota

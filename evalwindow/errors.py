@@ -14,6 +14,9 @@ EvalwindowError
 ├── Replayed                 a delivery seen before: HTTP 409
 ├── TooLarge                 body or artifact over its limit: HTTP 413
 ├── NotFound                 HTTP 404
+├── TryLater                 not now, for a reason that goes away: HTTP 429 with Retry-After
+│   ├── QuotaExceeded        a team has as much as it may
+│   └── BreakerOpen          what it needs has failed too often lately
 ├── Conflict                 a compare-and-set lost: HTTP 409
 ├── ServiceDown              PostgreSQL, Redis, an API or an engine can't be reached
 │   ├── GitHubUnavailable    GitHub is away, slow or limits our rate: try again
@@ -24,6 +27,7 @@ EvalwindowError
 ├── EventIgnored             a webhook event that asks for nothing; the message is kept with it
 ├── EngineRefused            the engine answered that this request can never work
 └── EngineUnavailable        the engine is away, draining or overloaded: try again
+    └── EngineDied           it broke off while it had this prompt
 """
 
 from __future__ import annotations
@@ -101,6 +105,22 @@ class TooLarge(EvalwindowError):
     """{what} has {size} bytes; the limit is {limit}."""
 
 
+class TryLater(EvalwindowError):
+    """Not now."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s  # when it may work; more than 0
+
+
+class QuotaExceeded(TryLater):
+    """The team has as much as it may: the message names the limit, the usage, and when to try again."""
+
+
+class BreakerOpen(TryLater):
+    """What this needs has failed too often lately: the message names it, the reason, and when to try again."""
+
+
 class NotFound(EvalwindowError):
     """There is no {kind} {name!r}."""
 
@@ -154,3 +174,7 @@ class EngineRefused(EvalwindowError):
 
 class EngineUnavailable(EvalwindowError):
     """The engine is not available."""
+
+
+class EngineDied(EngineUnavailable):
+    """The engine broke off while it had this prompt: it died, or was ended for hanging."""

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from evalwindow.errors import ConfigInvalid
 from evalwindow.store.database import Database, advisory_lock
+from evalwindow.store.limit_tables import breaker, breaker_event, strike, usage
 from evalwindow.store.tables import metadata, team_token
 
 NOT_ALLOWED = "42501"  # SQLSTATE
@@ -28,14 +29,22 @@ class Role(StrEnum):
     READER = "evalwindow_reader"  # a person with a SQL prompt, a dashboard
 
 
-_SUBMITS = dict.fromkeys(("suite_version", "run", "shard", "delivery", "artifact", "artifact_file"), WRITE)
+_SUBMITS = dict.fromkeys(
+    (
+        *("suite_version", "run", "shard", "delivery", "artifact", "artifact_file"),
+        *(usage.name, breaker.name, breaker_event.name),
+    ),
+    WRITE,
+)
 
 #: Tables that a role may write; it may read all others. Tokens are a case of their own, see `_statements`.
 WRITES: Mapping[Role, Mapping[str, str]] = {
     Role.WEB: {**_SUBMITS, "event": WRITE, "baseline": WRITE},
     Role.WORKER: {
         **_SUBMITS,
-        **dict.fromkeys(("event", "result", "completion_cache", "engine", "rollout", "rollout_step"), WRITE),
+        **dict.fromkeys(
+            ("event", "result", "completion_cache", "engine", "rollout", "rollout_step", strike.name), WRITE
+        ),
     },
     Role.AIRFLOW: {
         **_SUBMITS,

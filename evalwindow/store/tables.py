@@ -131,6 +131,7 @@ run = Table(
     Column("baseline_run", String),  # judged against this run; null: against the promoted one
     Column("void", String),  # why its verdict doesn't count
     Column("trimmed_at", Time),  # its outputs were removed; scores, usage and latency stay
+    Column("joined_to", ForeignKey("run.id", ondelete="SET NULL")),  # asks the same: this one waits for its answers
     UniqueConstraint("key"),
     _one_of(*RunState),
     Index("run_pull_request_idx", "repo", "pull_request", "suite"),
@@ -138,6 +139,7 @@ run = Table(
     Index("run_team_idx", "team", "id"),
     Index("run_open_idx", "id", postgresql_where=text("state IN ('queued', 'running')")),
     Index("run_night_idx", "night_id", postgresql_where=text("night_id IS NOT NULL")),
+    Index("run_joined_to_idx", "joined_to", postgresql_where=text("joined_to IS NOT NULL")),
     Index("run_untrimmed_idx", "concluded_at", postgresql_where=text("trimmed_at IS NULL")),
     Index(
         "run_adapter_idx",
@@ -193,6 +195,7 @@ shard = Table(
     _count("attempts"),
     _count("dispatches"),  # messages sent since the last claim
     Column("dispatched_at", Time),
+    Column("not_before", Time),  # handed back by somebody who knew that it is of no use before
     Column("started_at", Time),
     Column("finished_at", Time),
     Column("worker", String),
@@ -229,6 +232,7 @@ result = Table(
     Column("gpu_s", Double, nullable=False),
     Column("cost", Double, nullable=False),
     Column("latency_s", Double, nullable=False),
+    Column("quarantined", Boolean, nullable=False, server_default=text("false")),  # not asked: it ends engines
     _now("at"),
 )
 
@@ -279,6 +283,7 @@ delivery = Table(
     Column("id", String, primary_key=True),  # of what it tells, and the channel
     Column("run_id", ForeignKey("run.id", ondelete="CASCADE")),  # what it tells of: this
     Column("night_id", ForeignKey("night.id", ondelete="CASCADE")),  # or this
+    Column("breaker_event_id", ForeignKey("breaker_event.id", ondelete="CASCADE")),  # or this
     Column("channel", String, nullable=False),
     Column("state", String, nullable=False),
     Column("again", Boolean, nullable=False, server_default=text("false")),  # news came while it was being sent
@@ -290,9 +295,10 @@ delivery = Table(
     _now("created_at"),
     Column("sent_at", Time),
     _one_of("waiting", "sending", "sent", "failed"),
-    CheckConstraint("num_nonnulls(run_id, night_id) = 1", name="subject"),
+    CheckConstraint("num_nonnulls(run_id, night_id, breaker_event_id) = 1", name="subject"),
     Index("delivery_run_idx", "run_id", postgresql_where=text("run_id IS NOT NULL")),
     Index("delivery_night_idx", "night_id", postgresql_where=text("night_id IS NOT NULL")),
+    Index("delivery_breaker_event_idx", "breaker_event_id", postgresql_where=text("breaker_event_id IS NOT NULL")),
     Index("delivery_due_idx", "next_at", postgresql_where=text("state IN ('waiting', 'sending')")),
 )
 

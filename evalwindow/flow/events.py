@@ -1,0 +1,62 @@
+"""Turn a webhook's event into runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from evalwindow.errors import BadInput, EvalwindowError, EventIgnored, ServiceDown
+from evalwindow.flow.submit import submit
+from evalwindow.github import events
+from evalwindow.services import Services
+from evalwindow.store.rows import EventRow
+
+log = logging.getLogger(__name__)
+
+EVENT_ATTEMPTS = 30
+
+
+async def handle_event(services: Services, event: EventRow) -> None:
+    """Turn a webhook's event into runs; what is wrong with it is told to the pull request.
+
+    While GitHub or a service of ours is away the event stays claimed, and is handled again when its lease ran out.
+    """
+    try:
+        for wish in await events.submissions(services.github, services.config, services.store, event.payload):
+            await asyncio.to_thread(submit, services, wish)
+    except EventIgnored as reason:
+        await _finish_event(services, event, "done", str(reason))
+    except BadInput as error:
+        await _refuse(services, event, error)
+    except ServiceDown as error:
+        await _put_off(services, event, error)
+    except EvalwindowError as error:
+        log.error("event %s: %s", event.id, error)
+        await _finish_event(services, event, "failed", str(error))
+    except Exception as error:  # a defect: after an upgrade it may work, but it isn't tried for ever
+        log.exception("event %s", event.id)
+        await _put_off(services, event, error)
+    else:
+        await _finish_event(services, event, "done", None)
+
+
+async def _refuse(services: Services, event: EventRow, error: BadInput) -> None:
+    """Tell the pull request; a payload that names none can only be written down."""
+    try:
+        await events.refuse(services.github, event.payload, str(error))
+    except ServiceDown as away:
+        await _put_off(services, event, away)
+        return
+    except EvalwindowError as untold:
+        log.error("event %s: %s; it could not be told: %s", event.id, error, untold)
+    await _finish_event(services, event, "refused", str(error))
+
+
+async def _put_off(services: Services, event: EventRow, error: Exception) -> None:
+    log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
+    if event.attempts >= EVENT_ATTEMPTS:
+        await _finish_event(services, event, "failed", f"{type(error).__name__}: {error}")
+
+
+async def _finish_event(services: Services, event: EventRow, state: str, why: str | None) -> None:
+    await asyncio.to_thread(services.store.finish_event, event.id, state, why)

@@ -1,0 +1,122 @@
+"""Claim a shard and evaluate it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from evalwindow.errors import EngineUnavailable
+from evalwindow.evaluate import Evaluator
+from evalwindow.flow.conclude import conclude
+from evalwindow.leases import Lease
+from evalwindow.model import EngineInfo
+from evalwindow.recorder import Recorder, outlasting
+from evalwindow.services import Services
+from evalwindow.store.rows import ClaimedShard
+from evalwindow.work import Interrupted, ShardWork, Slots
+
+log = logging.getLogger(__name__)
+
+
+async def run_shard(services: Services, shard_id: str) -> None:
+    """Claim a shard and evaluate it; whoever finishes a run's last shard concludes the run."""
+    settings = services.settings
+    claimed = await outlasting(lambda: services.store.claim(shard_id, services.worker, settings.lease_s))
+    if claimed is None:  # done, cancelled, or somebody else's: the message was only a hint
+        return
+    async with services.leases.hold(claimed.id, claimed.token, closes_at=claimed.closes_at) as lease:
+        await _hold(services, claimed, lease)
+
+
+async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
+    """Work until done, or until the lease ends."""
+    work = asyncio.create_task(_work(services, claimed, lease))
+    ended = asyncio.create_task(lease.ended.wait())
+    try:
+        await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            log.info("shard %s: lease %s, stopped", claimed.id, lease.why)
+    finally:  # also when this call is cancelled: nothing goes on without its lease
+        work.cancel()
+        ended.cancel()
+        await asyncio.gather(work, ended, return_exceptions=True)
+    if not work.cancelled():
+        work.result()
+
+
+async def _work(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
+    """Evaluate the shard. At its window's end, or this process's, it is handed back: no attempt has failed then."""
+    slots = Slots(services.lanes, services.stopping.is_set, lease.closed, team=claimed.team)
+    try:
+        last = await _evaluate(services, claimed, slots)
+    except Interrupted:
+        await _hand_back(services, claimed)
+    except EngineUnavailable as error:
+        log.warning("shard %s: %s", claimed.id, error)
+        if slots.shut:  # the engine went with the window
+            await _hand_back(services, claimed)
+        else:
+            await _give_up(services, claimed, str(error))
+    except Exception as error:  # one shard's defect must not take the consumer down; the row keeps the reason
+        log.exception("shard %s failed", claimed.id)
+        await _give_up(services, claimed, f"{type(error).__name__}: {error}")
+    else:
+        if last:
+            await conclude(services, claimed.run_id)
+
+
+async def _hand_back(services: Services, claimed: ClaimedShard) -> None:
+    log.info("shard %s: handed back", claimed.id)
+    await outlasting(lambda: services.store.release(claimed.id, claimed.token))
+
+
+async def _give_up(services: Services, claimed: ClaimedShard, reason: str) -> None:
+    """Hand the shard back for another attempt, or fail it when it had its share of them."""
+    store = services.store
+    if claimed.attempts < services.settings.max_attempts:
+        await outlasting(lambda: store.release(claimed.id, claimed.token, reason))
+    elif await outlasting(lambda: store.fail_shard(claimed.id, claimed.token, reason)):
+        await conclude(services, claimed.run_id)
+
+
+async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> bool:
+    """Every sample of the shard that has no result yet; on smoke also the tripwire's further calls.
+
+    The shard is done then; True when nothing of its run remains.
+    """
+    store = services.store
+    suite = await outlasting(lambda: store.suite(claimed.suite_digest))
+    done = set() if claimed.fresh else await outlasting(lambda: store.done(claimed.run_id, claimed.sample_ids))
+    recorder = Recorder(
+        store,
+        run_id=claimed.run_id,
+        shard_id=claimed.id,
+        token=claimed.token,
+        ledger=services.leases.ledger,
+        expected=len(claimed.sample_ids) * suite.spec.epochs - len(done),
+    )
+    async with recorder:
+        evaluator = Evaluator(
+            suite=suite,
+            candidate=claimed.candidate,
+            engine_of=services.engine_of,
+            cache=recorder if claimed.use_cache else None,
+            slots=slots,
+            backoff=services.backoff,
+        )
+        info = await _note_engine(services, claimed, evaluator)
+        work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=info)
+        await work.run(claimed.sample_ids, done=done)
+        if work.asks_again:
+            await recorder.write()
+            await work.reask(await outlasting(lambda: store.results(claimed.run_id)))
+        if slots.engines - {info.model_digest}:  # it was replaced meanwhile: the run's provenance names both
+            await _note_engine(services, claimed, evaluator)
+        return await recorder.finish()
+
+
+async def _note_engine(services: Services, claimed: ClaimedShard, evaluator: Evaluator) -> EngineInfo:
+    """Write down what answers now."""
+    info = await evaluator.info()
+    await outlasting(lambda: services.store.note_engine(claimed.run_id, info))
+    return info
