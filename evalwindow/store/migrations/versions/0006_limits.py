@@ -97,15 +97,15 @@ def _alerts() -> None:
         ["breaker_event_id"],
         postgresql_where=sa.text("breaker_event_id IS NOT NULL"),
     )
-    op.drop_constraint("delivery_subject_check", "delivery")
-    op.create_check_constraint("delivery_subject_check", "delivery", ONE_SUBJECT)
+    op.drop_constraint(op.f("delivery_subject_check"), "delivery")
+    op.create_check_constraint(op.f("delivery_subject_check"), "delivery", ONE_SUBJECT)
 
 
 def downgrade() -> None:
     op.execute("DELETE FROM delivery WHERE breaker_event_id IS NOT NULL")
-    op.drop_constraint("delivery_subject_check", "delivery")
+    op.drop_constraint(op.f("delivery_subject_check"), "delivery")
     op.drop_column("delivery", "breaker_event_id")
-    op.create_check_constraint("delivery_subject_check", "delivery", "num_nonnulls(run_id, night_id) = 1")
+    op.create_check_constraint(op.f("delivery_subject_check"), "delivery", "num_nonnulls(run_id, night_id) = 1")
     op.drop_column("result", "quarantined")
     op.drop_column("run", "joined_to")
     op.drop_column("shard", "not_before")
