@@ -106,7 +106,8 @@ class Dispatcher:
         self._bells["dispatch"].ring_in(agenda.shards)
         self._bells["upkeep"].ring_in(agenda.upkeep)
         self._bells["budget"].ring_in(agenda.budget)
-        self._bells["agenda"].ring_in(self._next_look(agenda.events, agenda.deliveries, agenda.upkeep))
+        later = agenda.shards if agenda.shards and agenda.shards > 0 else None  # those that wait for room are told
+        self._bells["agenda"].ring_in(self._next_look(agenda.events, agenda.deliveries, agenda.upkeep, later))
         return False
 
     def _next_look(self, *moments: float | None) -> float:

@@ -26,7 +26,11 @@ _AGENDA = text(f"""
                 FROM event WHERE state IN ('received', 'processing')) AS events,
             (SELECT min(CASE state WHEN 'waiting' THEN next_at ELSE lease_until END)
                 FROM delivery WHERE state IN ('waiting', 'sending')) AS deliveries,
-            (SELECT now() WHERE EXISTS (SELECT FROM shard WHERE state = 'pending')) AS shards,
+            coalesce(
+                (SELECT now() WHERE EXISTS (SELECT FROM shard WHERE state = 'pending'
+                    AND (not_before IS NULL OR not_before <= now()))),
+                (SELECT min(not_before) FROM shard WHERE state = 'pending')
+            ) AS shards,
             (SELECT min(lease_until) FROM shard WHERE state = 'running') AS leases,
             (SELECT min(least(run.window_end, {LOST_AT}))
                 FROM shard s JOIN run ON run.id = s.run_id WHERE s.state = 'dispatched') AS messages,
@@ -50,7 +54,7 @@ class Agenda:
 
     events: float | None
     deliveries: float | None
-    shards: float | None  # some wait, whether or not there is room for them
+    shards: float | None  # some wait that may be sent, whether or not there is room for them
     upkeep: float | None  # a lease runs out, a message counts as lost, a run has been left unconcluded
     budget: float | None  # a night with a budget is open
 

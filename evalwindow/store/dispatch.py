@@ -40,6 +40,7 @@ _TOP_UP = text("""
         FROM team LEFT JOIN inflight USING (team), LATERAL (
             SELECT s.id FROM shard s JOIN run ON run.id = s.run_id
             WHERE s.pool = :pool AND s.tier = :tier AND s.state = 'pending' AND s.team = team.team
+                AND (s.not_before IS NULL OR s.not_before <= now())
                 AND (run.window_end IS NULL OR run.window_end > now())
             ORDER BY s.id LIMIT :room
         ) AS head
@@ -50,7 +51,8 @@ _TOP_UP = text("""
         ORDER BY ranked.turn, s.id LIMIT :room FOR UPDATE OF s SKIP LOCKED
     ),
     dispatched AS (
-        UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1
+        UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1,
+            not_before = NULL
         FROM chosen WHERE shard.id = chosen.id RETURNING shard.id, chosen.turn
     )
     SELECT id FROM dispatched ORDER BY turn, id
@@ -58,10 +60,13 @@ _TOP_UP = text("""
 
 _DISPATCH_RUN = text("""
     WITH chosen AS (
-        SELECT id FROM shard WHERE run_id = :run_id AND state = 'pending' ORDER BY id FOR UPDATE SKIP LOCKED
+        SELECT id FROM shard
+        WHERE run_id = :run_id AND state = 'pending' AND (not_before IS NULL OR not_before <= now())
+        ORDER BY id FOR UPDATE SKIP LOCKED
     ),
     dispatched AS (
-        UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1
+        UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1,
+            not_before = NULL
         FROM chosen WHERE shard.id = chosen.id RETURNING shard.id
     )
     SELECT id FROM dispatched ORDER BY id
@@ -120,7 +125,8 @@ class Dispatch(Database):
     def top_up(self, pool: str, tier: Tier, room: int, *, team_cap: int | None = None) -> list[str]:
         """Choose up to `room` pending shards in fair order between teams and mark them dispatched: send these.
 
-        No team gets more than `team_cap` dispatched and running at once. Shards whose run's window has ended wait.
+        No team gets more than `team_cap` dispatched and running at once. Shards whose run's window has ended wait, and
+        those that were handed back for a later moment.
         """
         if room < 1:
             return []

@@ -127,17 +127,22 @@ class Shards(Database):
         with self._transaction() as connection:
             return close_shard(connection, shard_id, token, state=ShardState.FAILED, error=reason)
 
-    def release(self, shard_id: str, token: int, reason: str | None = None) -> None:
+    def release(
+        self, shard_id: str, token: int, reason: str | None = None, *, not_before: dt.datetime | None = None
+    ) -> None:
         """Hand a held shard back unfinished. An old token changes nothing.
 
-        With a reason the attempt failed: it counts, and the reason is kept. Without one, the holder only stops.
+        With a reason the attempt failed: it counts, and the reason is kept. Without one, the holder only stops. With
+        `not_before` nobody is sent it until then: no attempt has failed, whatever the reason, which is kept all the
+        same.
         """
-        counted = shard.c.attempts if reason else shard.c.attempts - 1
+        counted = shard.c.attempts if reason and not_before is None else shard.c.attempts - 1
+        back = {"attempts": counted, "lease_until": null(), "error": reason, "not_before": not_before}
         statement = (
             update(shard)
             .where(shard.c.id == shard_id, shard.c.state == ShardState.RUNNING, shard.c.token == token)
-            .values(state=ShardState.PENDING, attempts=counted, lease_until=null(), error=reason)
-            .returning(waking(Topic.SHARDS))
+            .values(state=ShardState.PENDING, **back)
+            .returning(waking(Topic.LATER if not_before else Topic.SHARDS))
         )
         with self._transaction() as connection:
             connection.execute(statement)

@@ -27,6 +27,16 @@ def test_the_agenda_knows_when_leases_run_out(world):
     assert 900 < agenda(world.store).upkeep <= 1000
 
 
+def test_the_agenda_knows_when_a_shard_that_was_put_off_may_be_sent(world):
+    first, second = world.claim_all(world.admit())
+    now = dt.datetime.now(dt.UTC)
+    world.store.release(first.id, first.token, not_before=now + dt.timedelta(seconds=700))
+    world.store.release(second.id, second.token, not_before=now + dt.timedelta(seconds=500))
+    assert 400 < agenda(world.store).shards <= 500
+    world.admit("other")
+    assert agenda(world.store).shards <= 0
+
+
 def test_the_agenda_knows_when_a_message_counts_as_lost_or_is_of_no_use_any_more(world):
     ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=700)
     world.admit(shards=[["s0"]], window_end=ends)

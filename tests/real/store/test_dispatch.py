@@ -57,6 +57,22 @@ def test_shards_of_a_team_go_in_the_order_of_their_admission(world):
     assert world.store.top_up("warm", REGRESSION, 100) == []
 
 
+def test_a_shard_handed_back_for_a_later_moment_is_not_sent_before_it(world):
+    run_id = world.admit()
+    (
+        put_off,
+        past,
+    ) = world.claim_all(run_id)
+    now = dt.datetime.now(dt.UTC)
+    world.store.release(put_off.id, put_off.token, not_before=now + dt.timedelta(seconds=600))
+    world.store.release(past.id, past.token, not_before=now - dt.timedelta(seconds=1))
+    assert world.store.top_up("warm", REGRESSION, 10) == [past.id]
+    assert world.store.dispatch_run(run_id) == []
+    with world.store._transaction() as connection:
+        connection.execute(update(shard).where(shard.c.id == put_off.id).values(not_before=func.now()))
+    assert world.store.dispatch_run(run_id) == [put_off.id]
+
+
 @pytest.mark.parametrize("room", [0, -3])
 def test_without_room_nothing_is_dispatched(world, room):
     _flood(world, "red", 3)

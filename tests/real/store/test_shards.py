@@ -1,3 +1,5 @@
+import datetime as dt
+
 import pytest
 
 from evalwindow.model import EngineInfo, RunState, ShardState
@@ -73,6 +75,15 @@ def test_a_shard_released_for_a_reason_counts_the_attempt_and_keeps_the_reason(w
     world.store.release(held.id, held.token, "the engine is away")
     assert world.store.shards(run_id)[0].error == "the engine is away"
     assert world.claim(held.id).attempts == 2
+
+
+def test_a_shard_put_off_keeps_the_reason_and_its_attempts(world):
+    run_id = world.admit()
+    held = world.claim(world.shard_ids(run_id)[0])
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=600)
+    world.store.release(held.id, held.token, "the engine is away", not_before=later)
+    assert world.store.shards(run_id)[0].error == "the engine is away"
+    assert world.claim(held.id).attempts == 1
 
 
 def test_a_release_by_an_old_holder_changes_nothing(world):

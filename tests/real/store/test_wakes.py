@@ -115,6 +115,8 @@ async def test_shards_that_wait_again_are_told_of(world):
     held, dead = world.claim_all(world.admit())
     assert await told_by(store, lambda: store.release(held.id, held.token)) == [Topic.SHARDS]
     assert await told_by(store, lambda: store.release(held.id, held.token)) == []
+    held, later = world.claim(held.id), dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    assert await told_by(store, lambda: store.release(held.id, held.token, not_before=later)) == [Topic.LATER]
     with store._transaction() as connection:
         connection.execute(text("UPDATE shard SET lease_until = now() WHERE id = :id"), {"id": dead.id})
     assert await told_by(store, lambda: store.reap(LEASE_S, 5)) == [Topic.SHARDS]
