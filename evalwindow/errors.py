@@ -175,6 +175,8 @@ class EngineRefused(EvalwindowError):
 class EngineUnavailable(EvalwindowError):
     """The engine is not available."""
 
+    model = ""  # name in evalwindow.yaml of what was asked, once it is known
+
 
 class EngineDied(EngineUnavailable):
     """The engine broke off while it had this prompt: it died, or was ended for hanging."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from evalwindow.cache import cache_key
 from evalwindow.engines.base import Engine
 from evalwindow.engines.retry import Backoff, patiently
-from evalwindow.errors import EngineRefused
+from evalwindow.errors import EngineRefused, EngineUnavailable
 from evalwindow.lanes.hold import Hold
 from evalwindow.model import (
     Candidate,
@@ -69,7 +69,8 @@ class Evaluator:
         return await self.identity(self.candidate.model)
 
     async def identity(self, model: str) -> EngineInfo:
-        return await patiently(lambda: self.engine_of(model).info(model), self.backoff)
+        with _naming(model):
+            return await patiently(lambda: self.engine_of(model).info(model), self.backoff)
 
     def question(self, sample: Sample, epoch: int, *, info: EngineInfo) -> Question:
         request = self.request(sample, epoch)
@@ -122,9 +123,10 @@ class Evaluator:
         if key in known:
             return _free(known[key])
         engine = self.engine_of(request.model)
-        async with self.slots.hold(request) as hold:
-            completion = await engine.complete(request)
-            hold.used(completion.usage)
+        with _naming(request.model):
+            async with self.slots.hold(request) as hold:
+                completion = await engine.complete(request)
+                hold.used(completion.usage)
         completion = replace(completion, usage=hold.charged(completion.usage))
         if self.cache is not None and hold.engine in ("", info.model_digest):
             await self.cache.put(key, completion)  # an engine that was replaced meanwhile answers under another key
@@ -160,6 +162,16 @@ class _Judge:
     def charged(self, completion: Completion) -> Completion:
         usage = completion.usage
         return replace(completion, usage=replace(usage, gpu_s=usage.gpu_s + self._gpu_s, cost=usage.cost + self._cost))
+
+
+@contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """An engine that is not available is this model's."""
+    try:
+        yield
+    except EngineUnavailable as error:
+        error.model = error.model or model
+        raise
 
 
 def _free(completion: Completion) -> Completion:
