@@ -1,5 +1,6 @@
 """PostgreSQL and Redis of these tests' own, which they may kill; they are there again for the next test."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ from redis import Redis
 from sqlalchemy import create_engine, text
 
 from evalwindow.embedded import start_postgres, start_redis
+from evalwindow.services import Services, build
+from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import metadata
 from soak.invariants import watch
 from tests.faults.servers import Mortal
+from tests.real.house import Api, House
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +75,33 @@ def store(postgres: Mortal) -> Iterator[Store]:
     store = Store(postgres.url)
     yield store
     store.close()
+
+
+@pytest.fixture
+def database_url(postgres: Mortal) -> str:
+    return postgres.url
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """What the house's model asks."""
+    api = Api()
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path, api: Api, postgres: Mortal, redis: Mortal) -> Iterator[House]:
+    """A small house on the servers that may die."""
+    house = House(tmp_path, api=api, database_url=postgres.url, redis_url=redis.url)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def services(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """Services of this process in the house."""
+    monkeypatch.setenv("PARROT_KEY", house.environ["PARROT_KEY"])
+    built = build(read_settings(house.environ))
+    yield built
+    asyncio.run(built.aclose())
