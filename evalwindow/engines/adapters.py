@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +68,18 @@ def materialise(folder: Path, *, digest: str, files: Mapping[str, bytes]) -> Pat
     try:
         for name in FILES:
             (temporary / name).write_bytes(files[name])
-        with suppress(FileExistsError, OSError):  # somebody else was first: theirs is the same
-            os.rename(temporary, target)  # noqa: PTH104 - Path.rename reads no better
+        _rename(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def _rename(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.is_dir():  # else somebody was first: theirs is the same
+            raise
 
 
 def base_tensors(base: Path | None) -> dict[str, Tensor]:

@@ -111,6 +111,8 @@ class Residents:
             raise EngineRefused(f"adapter {digest[:16]}: {error}") from error
         except ServiceDown as error:
             raise EngineUnavailable(f"adapter {digest[:16]} can't be fetched: {error}") from error
+        except OSError as error:  # the disk is full, say: nothing is wrong with the adapter
+            raise EngineUnavailable(f"adapter {digest[:16]} can't be kept on this host: {error}") from error
 
     async def _load(self, digest: str, *, path: Path) -> None:
         name = served_name(digest)

@@ -18,7 +18,8 @@ DRIVER = "postgresql+psycopg"
 FORM = f"{DRIVER}://user@host/name, with @ : / ? # % of a password as %40 ..."
 CONNECT_S = 5
 TOOK_TOO_LONG = "57014"  # SQLSTATE: the server ended a statement
-AWAY = ("08", "57P", "53300")  # SQLSTATEs: connection lost, server stopping or starting, too many connections
+#: SQLSTATEs: connection lost; server stopping or starting; its disk or memory is full, too many connections.
+AWAY = ("08", "57P", "53100", "53200", "53300")
 
 
 class Database:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -107,11 +107,11 @@ class House:
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, kind: str) -> subprocess.Popen[bytes]:
-        """A dispatcher or a consumer; what it says goes to a file of its own."""
+    def start(self, kind: str, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """A dispatcher or a consumer; what it says goes to a file of its own. `under` is a command that becomes it."""
         with self._log(kind, len(self._processes)).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *COMMANDS[kind]],
+                [*under, sys.executable, *COMMANDS[kind]],
                 cwd=ROOT,
                 env=os.environ | self.environ,
                 stdout=log,
