@@ -271,6 +271,7 @@ class Retention(Document):
         30, description="uploaded LoRA adapters and copies of them, since they were put or evaluated"
     )
     engines_days: PositiveInt | None = Field(7, description="engines since their last sign of life")
+    events_days: PositiveInt | None = Field(30, description="webhooks that were handled, since they came")
 
 
 class Config(Document):

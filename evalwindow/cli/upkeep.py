@@ -63,6 +63,7 @@ _WHAT = {
     "datasets": "outcomes of validations",
     "adapters": "uploaded adapters",
     "engines": "engines that are gone",
+    "events": "webhooks that were handled",
     "reports": "pages and JSON files",
     "docs": "folders of Data Docs",
     "copies": "copies of adapters",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from evalwindow.errors import BadInput
 from evalwindow.model import Source
 
+OF_COMMITS = ("opened", "reopened", "synchronize")  # actions that tell of the head commit and of nothing else
 MOST_LABELS = 1_000
 LARGEST_NUMBER = 2**31 - 1  # PostgreSQL's integer
 
@@ -72,6 +73,20 @@ class PullRequestEvent(Payload):
         """A pull request whose fork is gone counts as one from a fork."""
         head = self.pull_request.head.repo
         return head is None or head.full_name.lower() != self.repo.lower()
+
+    @property
+    def subject(self) -> str:
+        return f"{self.repo.lower()}#{self.pull_request.number}"
+
+    @property
+    def ordinal(self) -> int | None:
+        """Of two events about the pull request's commits the one with the higher says all that the other one says.
+
+        None for one that says something of its own, such as a label, which counts for its own commit.
+        """
+        return (
+            None if self.from_fork or self.action not in OF_COMMITS else int(self.pull_request.updated_at.timestamp())
+        )
 
     @property
     def source(self) -> Source:

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evalwindow.errors import Replayed
-from evalwindow.store.database import Database, lease
+from evalwindow.store.database import Database, advisory_lock, lease
 from evalwindow.store.ids import new_id
 from evalwindow.store.rows import EventRow
 from evalwindow.store.tables import event
 from evalwindow.store.wakes import Topic, waking
 
+OVERTAKEN = "a later event of the same pull request says all that this one says"
+TOLD_WITHIN = dt.timedelta(minutes=1)
+
 
 class Events(Database):
-    def add_event(self, delivery: str, kind: str, payload: Mapping[str, Any]) -> str:
-        """Write a delivery down and tell of it; its event's id. Raises Replayed when it was received before."""
+    def add_event(
+        self,
+        delivery: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        subject: str | None = None,
+        ordinal: int | None = None,
+    ) -> str:
+        """Write a delivery down and tell of it; its event's id. Raises Replayed when it was received before.
+
+        `subject` is what it tells of (owner/name#number). With an ordinal it need not be handled once an event of
+        the same subject is there that comes after it, by ordinal and then by arrival.
+        """
         row = {"id": new_id(), "delivery": delivery, "kind": kind, "payload": dict(payload)}
-        statement = insert(event).values(row).on_conflict_do_nothing()
+        statement = insert(event).values({**row, "subject": subject, "ordinal": ordinal}).on_conflict_do_nothing()
         with self._transaction() as connection:
             event_id: str | None = connection.scalar(statement.returning(event.c.id, waking(Topic.EVENTS)))
         if event_id is None:
@@ -31,26 +47,58 @@ class Events(Database):
         """The right to handle one event for `lease_s` seconds; without an id the oldest that waits.
 
         None when there is none, or somebody else handles it. An event whose handler died is claimed again when its
-        lease ran out.
+        lease ran out. Where later events say all that this one says, it is done with all but the last of them, which
+        is claimed instead: however many events a pull request sends meanwhile, one is handled.
         """
-        wanted = select(event.c.id).where(_claimable()).order_by(event.c.id).limit(1)
-        if event_id is not None:
-            wanted = wanted.where(event.c.id == event_id)
-        statement = (
-            update(event)
-            .where(event.c.id == wanted.with_for_update(skip_locked=True).scalar_subquery())
-            .values(state="processing", attempts=event.c.attempts + 1, lease_until=lease(lease_s))
-            .returning(event)
-        )
+        wanted = select(event.c.id, event.c.subject, event.c.ordinal).where(_claimable())
+        wanted = wanted.order_by(event.c.id).limit(1).with_for_update(skip_locked=True)
         with self._transaction() as connection:
-            row = connection.execute(statement).one_or_none()
-        return None if row is None else _event(row)
+            found = connection.execute(wanted if event_id is None else wanted.where(event.c.id == event_id)).first()
+            if found is None:
+                return None
+            last = found.id
+            if found.ordinal is not None:
+                last = _last_of(connection, subject=found.subject, own=(found.ordinal, found.id))
+            claimed = {"state": "processing", "attempts": event.c.attempts + 1, "lease_until": lease(lease_s)}
+            return _event(connection.execute(_change(last, claimed).returning(event)).one())
 
     def finish_event(self, event_id: str, state: str, error: str | None = None) -> None:
         """Say how an event ended: done, refused (bad input, told to its sender) or failed."""
-        statement = update(event).where(event.c.id == event_id).values(state=state, error=error, lease_until=None)
         with self._transaction() as connection:
-            connection.execute(statement)
+            connection.execute(_change(event_id, {"state": state, "error": error, "lease_until": None}))
+
+    def may_tell(self, event_id: str, *, most: int) -> bool:
+        """Whether GitHub is to be told that this event was refused; that it was is noted then.
+
+        Of one repository `most` in a minute are told: thousands of refusals are no thousands of calls.
+        """
+        repo = func.split_part(event.c.subject, "#", 1)
+        with self._transaction() as connection:
+            own = connection.scalar(select(repo).where(event.c.id == event_id))
+            advisory_lock(connection, "told refusals", own)
+            lately = event.c.told_at > func.now() - literal(TOLD_WITHIN)
+            told = connection.scalar(select(func.count()).where(lately, repo.is_not_distinct_from(own)))
+            if (told or 0) >= most:
+                return False
+            connection.execute(_change(event_id, {"told_at": func.now()}))
+        return True
+
+
+def _last_of(connection: Connection, *, subject: str, own: tuple[int, str]) -> str:
+    """Id of the last event of the subject, `own` or one that waits; the others are done. Locked ones are let be."""
+    waiting = select(event.c.ordinal, event.c.id).where(
+        event.c.subject == subject, event.c.state == "received", event.c.ordinal.isnot(None)
+    )
+    rows = connection.execute(waiting.with_for_update(skip_locked=True)).all()
+    *overtaken, (_, last) = sorted({own, *((row.ordinal, row.id) for row in rows)})
+    if overtaken:
+        over = {"state": "done", "error": OVERTAKEN, "lease_until": None}
+        connection.execute(update(event).where(event.c.id.in_([each for _, each in overtaken])).values(over))
+    return last
+
+
+def _change(event_id: str, values: Mapping[str, Any]) -> Any:
+    return update(event).where(event.c.id == event_id).values(values)
 
 
 def _claimable() -> ColumnElement[bool]:

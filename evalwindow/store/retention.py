@@ -28,7 +28,7 @@ from sqlalchemy import (
 from evalwindow.store.database import Database
 from evalwindow.store.endings import OPEN
 from evalwindow.store.engine_tables import engine
-from evalwindow.store.tables import artifact, baseline, completion_cache, dataset_report, run
+from evalwindow.store.tables import artifact, baseline, completion_cache, dataset_report, event, run
 
 VERSIONS = 2  # of a suite's dataset whose reports are kept, however old: drift is told against the one before
 
@@ -54,6 +54,7 @@ class Aged(StrEnum):
     DATASETS = "datasets"  # outcomes of a validation that a newer one has replaced
     ADAPTERS = "adapters"  # neither put nor evaluated of late
     ENGINES = "engines"  # no sign of life
+    EVENTS = "events"  # handled: what came of it is a run, or was told
 
 
 class Retention(Database):
@@ -170,6 +171,12 @@ def _silent(age: dt.timedelta) -> Select[Any]:
     return select(engine.c.pool, engine.c.worker).where(engine.c.seen_at < _before(age))
 
 
+def _handled(age: dt.timedelta) -> Select[Any]:
+    """A delivery that is sent again afterwards is handled again; its runs are known by their keys."""
+    over = event.c.state.in_(("done", "refused", "failed"))
+    return select(event.c.id).where(over, event.c.received_at < _before(age)).order_by(event.c.id)
+
+
 def _count(connection: Connection, rows: Select[Any]) -> int:
     return int(connection.scalar(select(func.count()).select_from(rows.subquery())) or 0)
 
@@ -179,10 +186,12 @@ _AGED: Mapping[Aged, Callable[[dt.timedelta], Select[Any]]] = {
     Aged.DATASETS: _replaced,
     Aged.ADAPTERS: _unused,
     Aged.ENGINES: _silent,
+    Aged.EVENTS: _handled,
 }
 _KEYS: Mapping[Aged, tuple[Any, ...]] = {
     Aged.CACHE: (completion_cache.c.key,),
     Aged.DATASETS: (dataset_report.c.key,),
     Aged.ADAPTERS: (artifact.c.digest,),
     Aged.ENGINES: (engine.c.pool, engine.c.worker),
+    Aged.EVENTS: (event.c.id,),
 }

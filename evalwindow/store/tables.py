@@ -61,9 +61,14 @@ event = Table(
     _count("attempts"),
     Column("error", String),
     _now("received_at"),
+    Column("subject", String),  # what it tells of: owner/name#number
+    Column("ordinal", BigInteger),  # a later event of the subject says all that this one says; null: none does
+    Column("told_at", Time),  # when GitHub was told that it was refused
     UniqueConstraint("delivery"),
     _one_of("received", "processing", "done", "refused", "failed"),
     Index("event_open_idx", "id", postgresql_where=text("state IN ('received', 'processing')")),
+    Index("event_subject_idx", "subject", "ordinal", "id", postgresql_where=text("state = 'received'")),
+    Index("event_told_idx", "told_at", postgresql_where=text("told_at IS NOT NULL")),
 )
 
 suite_version = Table(

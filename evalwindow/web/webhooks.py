@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
@@ -25,6 +26,7 @@ PREFIX = "sha256="
 HANDLED = "pull_request"
 LEASE_S = 60.0  # of an event
 LIMIT_S = 50.0  # to handle it: less than its lease, so that nobody else has it meanwhile
+AT_ONCE = 4  # that this process handles; what comes meanwhile is the dispatcher's
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 
@@ -77,13 +79,20 @@ async def _written_down(request: Request, services: Services, *, kind: str) -> s
     delivery = request.headers.get("x-github-delivery", "")
     if not delivery:
         raise BadInput("header X-GitHub-Delivery is missing")
-    payload = read_payload(await read_json(request)).model_dump(mode="json")
-    return await asyncio.to_thread(services.store.add_event, delivery, kind, payload)
+    told = read_payload(await read_json(request))
+    add = partial(services.store.add_event, subject=told.subject, ordinal=told.ordinal)
+    return await asyncio.to_thread(add, delivery, kind, told.model_dump(mode="json"))
 
 
 def _handle_soon(request: Request, services: Services, event_id: str) -> None:
-    """Start the work without waiting for it; should this process end first, the dispatcher finds the event."""
+    """Start the work without waiting for it; should this process end first, the dispatcher finds the event.
+
+    So it does where this process has its hands full: a flood of events waits in SQL, where later ones overtake earlier
+    ones of their pull request, and takes no threads from who asks for something.
+    """
     tasks: set[asyncio.Task[None]] = request.app.state.tasks
+    if len(tasks) >= AT_ONCE:
+        return
     task = asyncio.create_task(_handle(services, event_id))
     tasks.add(task)
     task.add_done_callback(tasks.discard)

@@ -173,6 +173,20 @@ def test_engines_without_a_sign_of_life_are_forgotten(world):
     assert [engine.worker for engine in world.store.engines()] == ["here"]
 
 
+def test_webhooks_that_were_handled_are_forgotten_and_those_that_wait_are_kept(world):
+    ids = {name: world.store.add_event(name, "pull_request", {}) for name in ("done", "refused", "waits", "young")}
+    for state in ("done", "refused"):
+        world.store.finish_event(ids[state], state)
+        older(world, 40, "event", "received_at", id=ids[state])
+    older(world, 40, "event", "received_at", id=ids["waits"])
+    world.store.finish_event(ids["young"], "done")
+    assert world.store.forgettable(Aged.EVENTS, AGE) == 2
+    assert world.store.forget(Aged.EVENTS, AGE, limit=1) == 1
+    assert world.store.forget(Aged.EVENTS, AGE, limit=10) == 1
+    assert world.store.claim_event(ids["waits"], 60) is not None
+    assert world.count("event") == 2
+
+
 def test_reports_of_old_and_of_trimmed_runs_are_over_but_not_a_baselines(world):
     old, trimmed, young, active = (
         concluded(world, key, days=days) for key, days in [("old", 40), ("trimmed", 60), ("young", 5), ("active", 50)]

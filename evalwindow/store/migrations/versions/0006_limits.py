@@ -1,4 +1,4 @@
-"""What limits teams and guards engines: usage, breakers, strikes; shards that wait for a moment, runs for another."""
+"""What limits teams and guards engines: usage, breakers, strikes; shards, runs and events that wait or give way."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.create_index("run_joined_to_idx", "run", ["joined_to"], postgresql_where=sa.text("joined_to IS NOT NULL"))
     op.add_column("result", sa.Column("quarantined", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     _alerts()
+    _events()
 
 
 def _usage() -> None:
@@ -101,7 +102,18 @@ def _alerts() -> None:
     op.create_check_constraint(op.f("delivery_subject_check"), "delivery", ONE_SUBJECT)
 
 
+def _events() -> None:
+    op.add_column("event", sa.Column("subject", sa.Text(), nullable=True))
+    op.add_column("event", sa.Column("ordinal", sa.BigInteger(), nullable=True))
+    op.add_column("event", sa.Column("told_at", TIME, nullable=True))
+    waiting, told = sa.text("state = 'received'"), sa.text("told_at IS NOT NULL")
+    op.create_index("event_subject_idx", "event", ["subject", "ordinal", "id"], postgresql_where=waiting)
+    op.create_index("event_told_idx", "event", ["told_at"], postgresql_where=told)
+
+
 def downgrade() -> None:
+    for name in ("subject", "ordinal", "told_at"):
+        op.drop_column("event", name)
     op.execute("DELETE FROM delivery WHERE breaker_event_id IS NOT NULL")
     op.drop_constraint(op.f("delivery_subject_check"), "delivery")
     op.drop_column("delivery", "breaker_event_id")
