@@ -26,6 +26,7 @@ from evalwindow.store.suites import Suites
 from evalwindow.store.tokens import Tokens
 from evalwindow.store.troubles import Troubles
 
+from evalwindow.store.usage import Usages
 __all__ = ["Store"]
 
 
@@ -55,6 +56,7 @@ class Store(
     Troubles,
 ):
     """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
+    Usages,
 
     Errors: ServiceDown when PostgreSQL is away (every method), and what the methods say.
     """

@@ -9,20 +9,31 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from evalwindow.errors import BadInput, NotFound
+from evalwindow.config import Quota
+from evalwindow.errors import BadInput, NotFound, QuotaExceeded
 from evalwindow.model import RunState, ShardState, Tier
+from evalwindow.quota import refusal
 from evalwindow.store.database import Database, advisory_lock
 from evalwindow.store.deliveries import queue_deliveries, queue_known
 from evalwindow.store.documents import to_document
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
+from evalwindow.store.joined import to_join
 from evalwindow.store.rows import NewRun
 from evalwindow.store.tables import night, run, shard
+from evalwindow.store.usage import count, standing
 from evalwindow.store.wakes import Topic, waking
 
 
 class Admissions(Database):
-    def admit(self, new: NewRun, shards: Sequence[Sequence[str]], channels: Iterable[str] = ()) -> tuple[str, bool]:
+    def admit(
+        self,
+        new: NewRun,
+        shards: Sequence[Sequence[str]],
+        channels: Iterable[str] = (),
+        *,
+        quota: Quota | None = None,
+    ) -> tuple[str, bool]:
         """Write a run and its shards (lists of sample ids) in one transaction: (run id, whether it is new).
 
         The same key again gives the first run and changes nothing. Unfinished runs of the same pull request at
@@ -32,21 +43,59 @@ class Admissions(Database):
         after one with a higher ordinal is itself admitted as superseded. Without ordinals arrival order counts.
         `channels` are told that the run exists. A run of a night may start prompts no longer than the night; NotFound
         for a night that does not exist.
+
+        Raises QuotaExceeded where the team would have more than `quota` allows, whoever else submits at the same
+        moment; older commits are superseded all the same. A run that asks what an open one of the team asks already is
+        joined to it: see joined.py.
         """
         if not shards or not all(shards):
             raise BadInput(f"run {new.key!r} needs at least one shard, and each shard at least one sample")
         with self._transaction() as connection:
-            if new.source.pull_request is not None:
-                advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request)
-            late = _newer_exists(connection, new)
-            run_id = connection.scalar(_insert(new, late=late, window_end=_window_end(connection, new)))
-            if run_id is None:
-                return connection.execute(select(run.c.id).where(run.c.key == new.key)).scalar_one(), False
-            _add_shards(connection, new, run_id, shards, late=late)
+            known = _known(connection, new)
+            if known is not None:
+                return known, False
+            window_end, late = _window_end(connection, new), _newer_exists(connection, new)
             if not late:
                 _supersede(connection, new)
-            queue_deliveries(connection, run_id, channels)
-        return run_id, True
+            refused = None if late or quota is None else _refusal(connection, new, shards, quota)
+            if refused is None:
+                return _add(connection, new, shards, channels, late=late, window_end=window_end)
+            count(connection, new.team, refused=1)
+        raise refused
+
+
+def _known(connection: Connection, new: NewRun) -> str | None:
+    """The run of this key. From now on nobody else admits one of the team, or of the pull request, at the same time."""
+    if new.source.pull_request is not None:
+        advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request)
+    advisory_lock(connection, "team", new.team)
+    return connection.scalar(select(run.c.id).where(run.c.key == new.key))
+
+
+def _refusal(
+    connection: Connection, new: NewRun, shards: Sequence[Sequence[str]], quota: Quota
+) -> QuotaExceeded | None:
+    now = standing(connection, new.team, quota)
+    return refusal(team=new.team, quota=quota, standing=now, tier=new.tier, samples=sum(map(len, shards)))
+
+
+def _add(
+    connection: Connection,
+    new: NewRun,
+    shards: Sequence[Sequence[str]],
+    channels: Iterable[str],
+    *,
+    late: bool,
+    window_end: dt.datetime | None,
+) -> tuple[str, bool]:
+    joined_to = None if late else to_join(connection, new)
+    run_id = connection.scalar(_insert(new, late=late, window_end=window_end, joined_to=joined_to))
+    if run_id is None:  # another team took the key just now
+        return connection.execute(select(run.c.id).where(run.c.key == new.key)).scalar_one(), False
+    _add_shards(connection, new, run_id, shards, late=late)
+    queue_deliveries(connection, run_id, channels)
+    count(connection, new.team, runs=1)
+    return run_id, True
 
 
 def _window_end(connection: Connection, new: NewRun) -> dt.datetime | None:
@@ -61,7 +110,7 @@ def _window_end(connection: Connection, new: NewRun) -> dt.datetime | None:
     return end
 
 
-def _insert(new: NewRun, *, late: bool, window_end: dt.datetime | None) -> Any:
+def _insert(new: NewRun, *, late: bool, window_end: dt.datetime | None, joined_to: str | None) -> Any:
     values = {
         "id": new_id(),
         "key": new.key,
@@ -86,6 +135,7 @@ def _insert(new: NewRun, *, late: bool, window_end: dt.datetime | None) -> Any:
         "night_id": new.night_id,
         "window_end": window_end,
         "baseline_run": new.baseline_run,
+        "joined_to": joined_to,
     }
     return upsert(run).values(values).on_conflict_do_nothing(index_elements=[run.c.key]).returning(run.c.id)
 

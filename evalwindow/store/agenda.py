@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import text
 
 from evalwindow.store.database import Database
+from evalwindow.store.joined import WAITS
 
 #: When a message counts as lost; the reaper uses the same. The wait doubles with each message, 64 times the first at
 #: most: where nobody consumes, messages don't pile up.
@@ -19,6 +22,9 @@ STUCK = """
     AND NOT EXISTS (SELECT FROM shard s WHERE s.run_id = run.id AND s.finished_at > clock_timestamp() - CAST(:idle AS interval))
 """  # noqa: E501
 
+#: Teams that have used what they may in their period.
+HELD = "s.tier = 'regression' AND s.team = ANY (CAST(:held AS text[]))"
+
 _AGENDA = text(f"""
     WITH moment AS (
         SELECT
@@ -26,11 +32,18 @@ _AGENDA = text(f"""
                 FROM event WHERE state IN ('received', 'processing')) AS events,
             (SELECT min(CASE state WHEN 'waiting' THEN next_at ELSE lease_until END)
                 FROM delivery WHERE state IN ('waiting', 'sending')) AS deliveries,
-            coalesce(
-                (SELECT now() WHERE EXISTS (SELECT FROM shard WHERE state = 'pending'
-                    AND (not_before IS NULL OR not_before <= now()))),
-                (SELECT min(not_before) FROM shard WHERE state = 'pending')
-            ) AS shards,
+            coalesce((SELECT now() WHERE EXISTS (
+                SELECT FROM shard s JOIN run ON run.id = s.run_id
+                WHERE s.state = 'pending' AND (s.not_before IS NULL OR s.not_before <= now()) AND NOT ({HELD})
+                    AND (run.window_end IS NULL OR run.window_end > now()) AND NOT {WAITS}
+            )), least(
+                (SELECT min(not_before) FROM shard WHERE state = 'pending' AND not_before > now()),
+                (SELECT CAST(:until AS timestamptz) WHERE EXISTS (
+                    SELECT FROM shard s WHERE s.state = 'pending' AND {HELD})),
+                (SELECT min(first.window_end) FROM run JOIN run first ON first.id = run.joined_to
+                    WHERE run.state IN ('queued', 'running') AND first.state IN ('queued', 'running')
+                        AND first.window_end > now())
+            )) AS shards,
             (SELECT min(lease_until) FROM shard WHERE state = 'running') AS leases,
             (SELECT min(least(run.window_end, {LOST_AT}))
                 FROM shard s JOIN run ON run.id = s.run_id WHERE s.state = 'dispatched') AS messages,
@@ -59,9 +72,22 @@ class Agenda:
     budget: float | None  # a night with a budget is open
 
 
+NOBODY: Mapping[str, dt.datetime] = MappingProxyType({})
+
+
 class Agendas(Database):
-    def agenda(self, *, dispatched_older_than_s: float, idle_s: float = 1.0) -> Agenda:
-        """What a dispatcher has to do when; the arguments are those of `reap` and `stuck_runs`."""
-        values = {"older": dt.timedelta(seconds=dispatched_older_than_s), "idle": dt.timedelta(seconds=idle_s)}
+    def agenda(
+        self, *, dispatched_older_than_s: float, idle_s: float = 1.0, held: Mapping[str, dt.datetime] = NOBODY
+    ) -> Agenda:
+        """What a dispatcher has to do when; the first two arguments are those of `reap` and `stuck_runs`.
+
+        `held`: teams of which no regression shard is sent before a moment.
+        """
+        values = {
+            "older": dt.timedelta(seconds=dispatched_older_than_s),
+            "idle": dt.timedelta(seconds=idle_s),
+            "held": list(held),
+            "until": min(held.values(), default=None),
+        }
         with self._transaction() as connection:
             return Agenda(**connection.execute(_AGENDA, values).one()._mapping)

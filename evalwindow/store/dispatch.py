@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import text, update
 
@@ -12,6 +12,7 @@ from evalwindow.model import ShardState, Tier
 from evalwindow.store.agenda import LOST_AT
 from evalwindow.store.database import Database, try_advisory_lock
 from evalwindow.store.endings import in_order
+from evalwindow.store.joined import WAITS
 from evalwindow.store.pools import ENGINE_SEEN_S
 from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
@@ -20,7 +21,7 @@ from evalwindow.store.wakes import Topic, waking
 #: A team's next turn is its place in its own backlog plus what it has in flight, and no turn is beyond its cap. The
 #: teams are found by jumping through the index and at most `room` shards of each are ranked, so the cost doesn't grow
 #: with the backlog.
-_TOP_UP = text("""
+_TOP_UP = text(f"""
     WITH RECURSIVE team AS (
         (SELECT s.team FROM shard s
          WHERE s.pool = :pool AND s.tier = :tier AND s.state = 'pending' ORDER BY s.team LIMIT 1)
@@ -37,11 +38,12 @@ _TOP_UP = text("""
     ranked AS (
         SELECT head.id,
             row_number() OVER (PARTITION BY team.team ORDER BY head.id) + coalesce(inflight.shards, 0) AS turn
-        FROM team LEFT JOIN inflight USING (team), LATERAL (
+        FROM (SELECT team FROM team WHERE team <> ALL (CAST(:held AS text[]))) AS team
+        LEFT JOIN inflight USING (team), LATERAL (
             SELECT s.id FROM shard s JOIN run ON run.id = s.run_id
             WHERE s.pool = :pool AND s.tier = :tier AND s.state = 'pending' AND s.team = team.team
                 AND (s.not_before IS NULL OR s.not_before <= now())
-                AND (run.window_end IS NULL OR run.window_end > now())
+                AND (run.window_end IS NULL OR run.window_end > now()) AND NOT {WAITS}
             ORDER BY s.id LIMIT :room
         ) AS head
     ),
@@ -56,13 +58,14 @@ _TOP_UP = text("""
         FROM chosen WHERE shard.id = chosen.id RETURNING shard.id, chosen.turn
     )
     SELECT id FROM dispatched ORDER BY turn, id
-""")
+""")  # noqa: S608 - a constant of joined.py
 
-_DISPATCH_RUN = text("""
+_DISPATCH_RUN = text(f"""
     WITH chosen AS (
-        SELECT id FROM shard
-        WHERE run_id = :run_id AND state = 'pending' AND (not_before IS NULL OR not_before <= now())
-        ORDER BY id FOR UPDATE SKIP LOCKED
+        SELECT s.id FROM shard s JOIN run ON run.id = s.run_id
+        WHERE s.run_id = :run_id AND s.state = 'pending' AND (s.not_before IS NULL OR s.not_before <= now())
+            AND NOT {WAITS}
+        ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
     ),
     dispatched AS (
         UPDATE shard SET state = 'dispatched', dispatched_at = clock_timestamp(), dispatches = dispatches + 1,
@@ -70,7 +73,7 @@ _DISPATCH_RUN = text("""
         FROM chosen WHERE shard.id = chosen.id RETURNING shard.id
     )
     SELECT id FROM dispatched ORDER BY id
-""")
+""")  # noqa: S608 - a constant of joined.py
 
 #: A lease that ran on past its run's window is no failed attempt: GPUs may be taken away with the window.
 _REAP_LEASES = text("""
@@ -122,20 +125,26 @@ UNCAPPED = 2**31 - 1
 
 
 class Dispatch(Database):
-    def top_up(self, pool: str, tier: Tier, room: int, *, team_cap: int | None = None) -> list[str]:
+    def top_up(
+        self, pool: str, tier: Tier, room: int, *, team_cap: int | None = None, held: Collection[str] = ()
+    ) -> list[str]:
         """Choose up to `room` pending shards in fair order between teams and mark them dispatched: send these.
 
-        No team gets more than `team_cap` dispatched and running at once. Shards whose run's window has ended wait, and
-        those that were handed back for a later moment.
+        No team gets more than `team_cap` dispatched and running at once. What waits: shards of the `held` teams, of
+        runs whose window has ended, of runs that another one answers, and those handed back for a later moment.
         """
         if room < 1:
             return []
-        values = {"pool": pool, "tier": tier.value, "room": room, "cap": UNCAPPED if team_cap is None else team_cap}
+        cap = UNCAPPED if team_cap is None else team_cap
+        values = {"pool": pool, "tier": tier.value, "room": room, "cap": cap, "held": list(held)}
         with self._transaction() as connection:
             return list(connection.scalars(_TOP_UP, values))
 
     def dispatch_run(self, run_id: str) -> list[str]:
-        """Mark a run's pending shards dispatched, past the fair order: for smoke, right after its admission."""
+        """Mark a run's pending shards dispatched, past the fair order: for smoke, right after its admission.
+
+        None of a run that waits for another's answers: the dispatcher sends them when those are there.
+        """
         with self._transaction() as connection:
             return list(connection.scalars(_DISPATCH_RUN, {"run_id": run_id}))
 

@@ -13,6 +13,7 @@ from evalwindow.store.agenda import STUCK
 from evalwindow.store.database import Database
 from evalwindow.store.deliveries import queue_deliveries, queue_known
 from evalwindow.store.documents import to_document
+from evalwindow.store.joined import awaited, go_on
 from evalwindow.store.tables import run, shard
 from evalwindow.store.wakes import final
 
@@ -55,16 +56,19 @@ class Endings(Database):
 def end_runs(connection: Connection, run_ids: Sequence[str], *, state: RunState, values: dict[str, Any]) -> list[str]:
     """End those of the runs that are open, and cancel what is left of their shards; the ids of the ended ones.
 
-    Whoever waits for them is told.
+    Whoever waits for them is told, and runs that ask the same go on.
     """
     statement = (
         update(run)
         .where(run.c.id.in_(run_ids), run.c.state.in_(OPEN))
         .values(state=state, concluded_at=func.now(), **values)
-        .returning(run.c.id, final(run.c.id))
+        .returning(run.c.id, final(run.c.id), awaited().label("awaited"))
     )
-    ended = list(connection.scalars(statement))
+    rows = connection.execute(statement).all()
+    ended = [row.id for row in rows]
     _cancel_shards(connection, ended)
+    if any(row.awaited for row in rows):
+        go_on(connection, ended, answered=state is RunState.CONCLUDED)
     return ended
 
 

@@ -234,7 +234,8 @@ def _close_runs(connection: Connection, night_id: str) -> None:
     mine = select(run.c.id).where(run.c.night_id == night_id, run.c.state.in_(OPEN)).order_by(run.c.id)
     chosen = mine.with_for_update(key_share=True).cte("chosen")
     over = func.least(run.c.window_end, func.now())
-    connection.execute(update(run).where(run.c.id == chosen.c.id).values(window_end=over))
+    closed = update(run).where(run.c.id == chosen.c.id).values(window_end=over)
+    connection.execute(closed.returning(waking(Topic.SHARDS)))  # runs that wait for these wait no longer
 
 
 def gpu_seconds() -> Any:

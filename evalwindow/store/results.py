@@ -17,32 +17,42 @@ from evalwindow.store.documents import from_document, to_document
 from evalwindow.store.shards import is_last
 from evalwindow.store.tables import completion_cache, result, run
 from evalwindow.store.types import clean_document, finite_document
+from evalwindow.store.usage import TODAY
 
 _USAGE = tuple(Usage.__dataclass_fields__)
 TOUCHED_EVERY = dt.timedelta(days=1)
 NOTHING: Mapping[str, Completion] = MappingProxyType({})
 
 #: All of a batch in one statement: the runs are locked first, in their order, and rows are written in one order by all
-#: writers, so none can deadlock. One JSON document is cheaper than a parameter for each value of each row.
-_WRITE = text("""
+#: writers, so none can deadlock; the teams' usage comes last, for the rows that were really added. One JSON document is
+#: cheaper than a parameter for each value of each row.
+_WRITE = text(f"""
     WITH still_open AS (
-        SELECT id FROM run WHERE id = ANY (CAST(:runs AS text[])) AND state IN ('queued', 'running')
+        SELECT id, team FROM run WHERE id = ANY (CAST(:runs AS text[])) AND state IN ('queued', 'running')
         ORDER BY id FOR NO KEY UPDATE
     ),
     added AS (
         INSERT INTO result (
             run_id, shard_id, token, sample_id, epoch, reask, scores, text, finish_reason, choice_logprobs,
             choice_tokens, error, cached, prompt_tokens, cached_tokens, output_tokens, queue_s, engine_s, gpu_s,
-            cost, latency_s
+            cost, latency_s, quarantined
         )
         SELECT given.* FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (
             run_id text, shard_id text, token bigint, sample_id text, epoch integer, reask boolean, scores jsonb,
             text text, finish_reason text, choice_logprobs float8[], choice_tokens integer[], error text,
             cached boolean, prompt_tokens integer, cached_tokens integer, output_tokens integer, queue_s float8,
-            engine_s float8, gpu_s float8, cost float8, latency_s float8
+            engine_s float8, gpu_s float8, cost float8, latency_s float8, quarantined boolean
         ) JOIN still_open ON still_open.id = given.run_id
         ORDER BY given.run_id, given.sample_id, given.epoch
-        ON CONFLICT DO NOTHING RETURNING epoch
+        ON CONFLICT DO NOTHING RETURNING run_id, gpu_s, cost
+    ),
+    used AS (
+        INSERT INTO usage (team, day, gpu_s, cost, results)
+        SELECT still_open.team, {TODAY}, sum(added.gpu_s), sum(added.cost), count(*)
+        FROM added JOIN still_open ON still_open.id = added.run_id
+        GROUP BY still_open.team ORDER BY still_open.team
+        ON CONFLICT (team, day) DO UPDATE SET gpu_s = usage.gpu_s + excluded.gpu_s,
+            cost = usage.cost + excluded.cost, results = usage.results + excluded.results
     ),
     closed AS (
         UPDATE shard SET state = 'done', error = NULL, finished_at = clock_timestamp(), lease_until = NULL
@@ -58,7 +68,7 @@ _WRITE = text("""
         ON CONFLICT DO NOTHING
     )
     SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM closed) AS closed
-""")
+""")  # noqa: S608 - a constant of usage.py
 
 
 class Results(Database):

@@ -76,6 +76,7 @@ class RunRow:
     window_end: dt.datetime | None = None
     baseline_run: str | None = None
     void: str | None = None  # why its verdict doesn't count
+    joined_to: str | None = None  # the run that asked the same when it was admitted: its answers are waited for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from evalwindow.store.tables import run, shard
 from evalwindow.store.types import clean_document
 
 _SAME = ("id", "key", "team", "suite", "suite_digest", "pool", "model", "use_cache", "ordinal", "error", "owner")
-_NIGHT = ("night_id", "baseline_run", "void")
+_NIGHT = ("night_id", "baseline_run", "void", "joined_to")
 _TIMES = ("created_at", "started_at", "concluded_at", "window_end")
 
 

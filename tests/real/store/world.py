@@ -48,7 +48,7 @@ class World:
             tier=Tier.REGRESSION,
             pool="warm",
             model="base",
-            candidate=Candidate(model="base"),
+            candidate=Candidate(model="base", system=f"run {key}"),  # each asks something else: none is joined
         )
         return replace(new, **fields)
 
