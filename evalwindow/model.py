@@ -195,6 +195,7 @@ class SampleResult:
     reask: bool = False  # an extra call of the smoke tripwire, kept out of the metrics
     latency_s: float = 0.0  # from sending to the answer, seconds
     removed_after_days: int | None = None  # how old the output got: completion.text was removed, scores stay
+    quarantined: bool = False  # it was not asked, or its judge was not: that prompt has ended engines
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,6 +163,7 @@ def _columns(page: Page, given: SampleResult) -> dict[str, Any]:
         "cached": completion.cached if completion else False,
         "error": given.error,
         "latency_s": given.latency_s,
+        "quarantined": given.quarantined,
         **{name: getattr(usage, name) for name in _USAGE},
     }
 
@@ -177,6 +178,7 @@ def _result(row: Row[Any]) -> SampleResult:
         reask=row.reask,
         latency_s=row.latency_s,
         removed_after_days=_removed_after_days(row),
+        quarantined=row.quarantined,
     )
 
 
