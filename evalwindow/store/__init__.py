@@ -6,6 +6,7 @@ from evalwindow.store.admissions import Admissions
 from evalwindow.store.agenda import Agendas
 from evalwindow.store.artifacts import Artifacts
 from evalwindow.store.baselines import Baselines
+from evalwindow.store.breakers import Breakers
 from evalwindow.store.deliveries import Deliveries
 from evalwindow.store.dispatch import Dispatch
 from evalwindow.store.endings import Endings
@@ -25,8 +26,8 @@ from evalwindow.store.shards import Shards
 from evalwindow.store.suites import Suites
 from evalwindow.store.tokens import Tokens
 from evalwindow.store.troubles import Troubles
-
 from evalwindow.store.usage import Usages
+
 __all__ = ["Store"]
 
 
@@ -43,6 +44,7 @@ class Store(
     Dispatch,
     Agendas,
     Deliveries,
+    Breakers,
     Baselines,
     Artifacts,
     Tokens,
@@ -54,9 +56,9 @@ class Store(
     Overview,
     Retention,
     Troubles,
+    Usages,
 ):
     """Everything that evalwindow remembers. Synchronous and thread-safe; every method is one short transaction.
-    Usages,
 
     Errors: ServiceDown when PostgreSQL is away (every method), and what the methods say.
     """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, false, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evalwindow.store.database import Database, lease
+from evalwindow.store.limit_tables import breaker
 from evalwindow.store.rows import DeliveryRow
 from evalwindow.store.tables import delivery
 from evalwindow.store.wakes import Topic, waking
@@ -22,6 +24,14 @@ _NEWS: dict[str, Any] = {
     "next_at": func.now(),
     "error": null(),
 }
+#: Breakers of notifiers that a success would change.
+_SUSPECTS = (
+    func.array(
+        select(breaker.c.id)
+        .where(breaker.c.id.like("notifier:%"), or_(breaker.c.state != "closed", breaker.c.failures > 0))
+        .scalar_subquery()
+    )
+).label("suspects")
 #: Back in the queue where news came meanwhile.
 _AGAIN: dict[str, Any] = {"state": "waiting", "again": false(), "attempts": 0}
 
@@ -43,12 +53,19 @@ def queue_once(connection: Connection, night_id: str, channels: Iterable[str]) -
         connection.execute(statement.returning(waking(Topic.DELIVERIES)))
 
 
+def queue_alerts(connection: Connection, event_id: str, channels: Iterable[str]) -> None:
+    """Tell these channels about what happened to a breaker."""
+    rows = [_new(event_id, channel, breaker_event_id=event_id) for channel in sorted(set(channels))]
+    if rows:
+        connection.execute(insert(delivery).values(rows).returning(waking(Topic.DELIVERIES)))
+
+
 def _new(subject: str, channel: str, **of: str) -> dict[str, str]:
     return {"id": delivery_id(subject, channel), "channel": channel, "state": "waiting", **of}
 
 
 def delivery_id(subject: str, channel: str) -> str:
-    """Of what is told to a channel about a run or a night, given its id."""
+    """Of what is told to a channel about a run, a night or a breaker, given the id of that."""
     return f"{subject}:{channel}"
 
 
@@ -73,14 +90,14 @@ class Deliveries(Database):
             update(delivery)
             .where(delivery.c.id == due.c.id)
             .values(state="sending", again=False, attempts=delivery.c.attempts + 1, lease_until=lease(lease_s))
-            .returning(delivery)
+            .returning(delivery, _SUSPECTS)
         )
         with self._transaction() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else read_delivery(row)
+        return None if row is None else replace(read_delivery(row), suspects=frozenset(row.suspects))
 
     def sent(self, subject: str, channel: str, external_id: str | None) -> None:
-        """What tells of a run or a night arrived; what it became over there is kept, to be edited in place."""
+        """What is to be told arrived; what it became over there is kept, to be edited in place."""
         kept = {"external_id": func.coalesce(external_id, delivery.c.external_id), "sent_at": func.now()}
         self._close_attempt(subject, channel, kept, otherwise={"state": "sent", "error": null()})
 
@@ -89,10 +106,17 @@ class Deliveries(Database):
         retry = {"state": "waiting", "next_at": retry_at} if retry_at else {"state": "failed"}
         self._close_attempt(subject, channel, {"error": error}, otherwise=retry)
 
+    def delivery_put_off(self, subject: str, channel: str, error: str | None, until: dt.datetime) -> None:
+        """It was not tried, or is not to blame: no attempt has failed."""
+        back = {"state": "waiting", "next_at": until, "attempts": delivery.c.attempts - 1}
+        self._close_attempt(subject, channel, {} if error is None else {"error": error}, otherwise=back)
+
     def deliveries(self, subject: str) -> list[DeliveryRow]:
-        """What is told about a run or a night, by channel."""
-        of_it = or_(delivery.c.run_id == subject, delivery.c.night_id == subject)
-        statement = select(delivery).where(of_it).order_by(delivery.c.channel)
+        """What is told about a run, a night or a breaker's event, by channel."""
+        subjects = (delivery.c.run_id, delivery.c.night_id, delivery.c.breaker_event_id)
+        statement = (
+            select(delivery).where(or_(*(column == subject for column in subjects))).order_by(delivery.c.channel)
+        )
         with self._transaction() as connection:
             return [read_delivery(row) for row in connection.execute(statement)]
 
@@ -122,4 +146,4 @@ def _due() -> ColumnElement[bool]:
 
 def read_delivery(row: Row[Any]) -> DeliveryRow:
     fields = dict(row._mapping)
-    return DeliveryRow(**{name: fields[name] for name in DeliveryRow.__dataclass_fields__})
+    return DeliveryRow(**{name: fields[name] for name in DeliveryRow.__dataclass_fields__ if name in delivery.c})

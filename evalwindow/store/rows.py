@@ -116,6 +116,7 @@ class ClaimedShard:
     candidate: Candidate  # of its run, as the next two
     suite_digest: str
     use_cache: bool
+    suspects: frozenset[str] = frozenset()  # breakers of engines, APIs and this team that have something to close
     closes_at: float = math.inf  # time.monotonic() of the process that claimed it: no prompt may start from then on
 
     @property
@@ -168,11 +169,12 @@ class RepeatRow:
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryRow:
-    """One thing to tell somebody about a run or a night."""
+    """One thing to tell somebody about a run, a night, or a breaker."""
 
     id: str
     run_id: str | None  # either this
-    night_id: str | None  # or this is told of
+    night_id: str | None  # or this
+    breaker_event_id: str | None  # or this is told of
     channel: str
     state: str  # waiting, sending, sent, failed
     attempts: int  # since there was something new to say; a claimed one counts this attempt
@@ -181,11 +183,12 @@ class DeliveryRow:
     error: str | None
     created_at: dt.datetime
     sent_at: dt.datetime | None
+    suspects: frozenset[str] = frozenset()  # of one that is claimed: notifiers' breakers with something to close
 
     @property
     def subject(self) -> str:
-        """Id of the run or night."""
-        return self.run_id or self.night_id or ""
+        """Id of the run, night or event."""
+        return self.run_id or self.night_id or self.breaker_event_id or ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,13 @@ _CLAIM = text("""
         UPDATE run SET state = 'running', started_at = clock_timestamp() FROM taken JOIN held ON true
         WHERE run.id = held.id AND held.state = 'queued'
     )
-    SELECT taken.*, held.candidate, held.suite_digest, held.use_cache, held.left_s FROM taken JOIN held ON true
+    SELECT taken.*, held.candidate, held.suite_digest, held.use_cache, held.left_s,
+        ARRAY(
+            SELECT b.id FROM breaker b
+            WHERE (b.state <> 'closed' OR b.failures > 0)
+                AND (b.id LIKE 'pool:%' OR b.id LIKE 'provider:%' OR b.id = 'team:' || taken.team || '/errors')
+        ) AS suspects
+    FROM taken JOIN held ON true
 """)
 
 #: With the run locked; `token` null: whoever has it.
@@ -182,5 +188,6 @@ def _claimed(row: Row[Any], *, closes_at: float) -> ClaimedShard:
         candidate=from_document(Candidate, row.candidate),
         suite_digest=row.suite_digest,
         use_cache=row.use_cache,
+        suspects=frozenset(row.suspects),
         closes_at=closes_at,
     )
