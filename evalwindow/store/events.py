@@ -90,11 +90,11 @@ def _last_of(connection: Connection, *, subject: str, own: tuple[int, str]) -> s
         event.c.subject == subject, event.c.state == "received", event.c.ordinal.isnot(None)
     )
     rows = connection.execute(waiting.with_for_update(skip_locked=True)).all()
-    *overtaken, (_, last) = sorted({own, *((row.ordinal, row.id) for row in rows)})
+    *overtaken, last = sorted({own, *((int(row.ordinal), str(row.id)) for row in rows)})
     if overtaken:
         over = {"state": "done", "error": OVERTAKEN, "lease_until": None}
         connection.execute(update(event).where(event.c.id.in_([each for _, each in overtaken])).values(over))
-    return last
+    return last[1]
 
 
 def _change(event_id: str, values: Mapping[str, Any]) -> Any:

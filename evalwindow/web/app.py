@@ -21,15 +21,33 @@ from evalwindow.web import (
     pools,
     problems,
     progress,
+    quotas,
     runs,
     suites,
     webhooks,
 )
 from evalwindow.web.access import LoginNeeded
 from evalwindow.web.body import BodyLimit
+from evalwindow.web.door import Door
 from evalwindow.web.failures import Failures
 from evalwindow.web.headers import SafeHeaders
 from evalwindow.web.waiting import Waiting
+
+ROUTED = (
+    webhooks,
+    runs,
+    progress,
+    compare,
+    baselines,
+    noise,
+    quotas,
+    suites,
+    adapters,
+    pages,
+    pools,
+    nights,
+    health,
+)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -44,9 +62,10 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(LoginNeeded, pages.to_login)
     limits = services.config.limits
     larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
+    app.add_middleware(Door)
     app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
     app.add_middleware(SafeHeaders, https=services.settings.base_url.startswith("https:"))
-    for module in (webhooks, runs, progress, compare, baselines, noise, suites, adapters, pages, pools, nights, health):
+    for module in ROUTED:
         app.include_router(module.router)
     return app
 
