@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from evalwindow.model import CompletionRequest, EngineInfo
+from evalwindow.model import Candidate, CompletionRequest, EngineInfo, Sampling
 
 FORMAT = 1  # raise it when what is kept under a key changes its meaning
 
@@ -18,8 +18,17 @@ def cache_key(info: EngineInfo, request: CompletionRequest) -> str:
     The name of the model in evalwindow.yaml, the sample's id, the tier and the engine's capacity are left out: they
     don't change the answer. The epoch is in: a repetition has to be a new draw.
     """
-    text = json.dumps(_provenance(info, request), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(_provenance(info, request))
+
+
+def whole_key(info: EngineInfo, *, suite: str, candidate: Candidate) -> str:
+    """Of all prompts of one suite (its digest) for one candidate on one engine, whatever they say."""
+    request = CompletionRequest(
+        model=candidate.model, adapter=candidate.adapter, messages=(), sampling=Sampling(max_tokens=0)
+    )
+    given = {"suite": suite, "system": candidate.system, "template": candidate.template}
+    document = {**_provenance(info, request), **given, "sampling": dict(candidate.sampling), "whole": True}
+    return _digest(document)
 
 
 def _provenance(info: EngineInfo, request: CompletionRequest) -> dict[str, Any]:
@@ -40,3 +49,8 @@ def _provenance(info: EngineInfo, request: CompletionRequest) -> dict[str, Any]:
         "schema": None if request.schema is None else json.dumps(request.schema),
         "epoch": request.epoch,
     }
+
+
+def _digest(document: dict[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

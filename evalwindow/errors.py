@@ -180,3 +180,7 @@ class EngineUnavailable(EvalwindowError):
 
 class EngineDied(EngineUnavailable):
     """The engine broke off while it had this prompt: it died, or was ended for hanging."""
+
+    def __init__(self, message: str, *, had: str = "prompt") -> None:
+        super().__init__(message)
+        self.had = had  # or "adapter": it was loading that; or "": it died while this one only waited inside

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from evalwindow.cache import cache_key
+from evalwindow.cache import cache_key, whole_key
 from evalwindow.engines.base import Engine
 from evalwindow.engines.retry import Backoff, patiently
-from evalwindow.errors import EngineRefused, EngineUnavailable
+from evalwindow.errors import EngineDied, EngineRefused, EngineUnavailable
 from evalwindow.lanes.hold import Hold
 from evalwindow.model import (
     Candidate,
@@ -24,8 +25,11 @@ from evalwindow.model import (
     Sampling,
     Score,
 )
+from evalwindow.poison import Case, Docket, Quarantined, Suspect
 from evalwindow.scorers.run import score_all
 from evalwindow.suites import Suite
+
+SPARED = 5  # times that a prompt's connection broke off though its engine lives, or was to end anyhow
 
 
 class Cache(Protocol):
@@ -39,18 +43,19 @@ class Cache(Protocol):
 class Slots(Protocol):
     """Lets prompts into the engine."""
 
-    def hold(self, request: CompletionRequest) -> AbstractAsyncContextManager[Hold]: ...
+    def hold(self, request: CompletionRequest, *, alone: bool = False) -> AbstractAsyncContextManager[Hold]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One (sample, epoch) as it is asked, of whom, and the key that the answer is kept under."""
+    """One (sample, epoch) as it is asked, of whom, and the keys of its answer and of all its candidate's prompts."""
 
     sample: Sample
     epoch: int
     request: CompletionRequest
     info: EngineInfo
     key: str
+    whole: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,7 @@ class Evaluator:
     cache: Cache | None
     slots: Slots  # held while a prompt is in the engine
     backoff: Backoff  # how long to wait for an engine that restarts
+    docket: Docket | None = None  # where prompts that end engines are written down; None: nobody does
 
     async def info(self) -> EngineInfo:
         """What answers; waits for an engine that is away."""
@@ -74,7 +80,9 @@ class Evaluator:
 
     def question(self, sample: Sample, epoch: int, *, info: EngineInfo) -> Question:
         request = self.request(sample, epoch)
-        return Question(sample=sample, epoch=epoch, request=request, info=info, key=cache_key(info, request))
+        whole = whole_key(info, suite=self.suite.digest, candidate=self.candidate)
+        key = cache_key(info, request)
+        return Question(sample=sample, epoch=epoch, request=request, info=info, key=key, whole=whole)
 
     def request(self, sample: Sample, epoch: int) -> CompletionRequest:
         spec = self.suite.spec
@@ -92,21 +100,28 @@ class Evaluator:
         )
 
     async def cached(self, questions: Iterable[Question]) -> Mapping[str, Completion]:
-        """One look-up for a whole shard: completions that need no engine, by key."""
-        if self.cache is None:
-            return {}
-        return await self.cache.get([question.key for question in questions])
+        """One look-up for a whole shard: completions that need no engine, by key; and what may not be asked."""
+        asked = list(questions)
+        return await self._known([question.key for question in asked] + sorted({each.whole for each in asked}))
+
+    async def _known(self, keys: list[str]) -> Mapping[str, Completion]:
+        if self.cache is not None:
+            return await self.cache.get(keys)
+        if self.docket is not None:
+            await self.docket.look(keys)
+        return {}
 
     async def result(self, question: Question, *, known: Mapping[str, Completion], reask: bool = False) -> SampleResult:
         """One (sample, epoch): from the cache or the engine, then scored. A refusal is a result with `error`."""
         sample, epoch = question.sample, question.epoch
         started = time.perf_counter()
         try:
-            completion = await self._complete(question.request, info=question.info, key=question.key, known=known)
+            case = self._case(question, key=question.key, model=question.request.model)
+            completion = await self._complete(question.request, info=question.info, case=case, known=known)
         except EngineRefused as error:
-            return self._refused(sample, epoch, error=str(error), reask=reask)
+            return self._refused(sample, epoch, error=error, reask=reask)
         latency = time.perf_counter() - started
-        ask = _Judge(self)
+        ask = _Judge(self, question)
         scores = await score_all(self.suite.spec.scorers, sample, completion, ask)
         return SampleResult(
             sample_id=sample.id,
@@ -115,34 +130,78 @@ class Evaluator:
             completion=ask.charged(completion),
             reask=reask,
             latency_s=latency,
+            quarantined=ask.quarantined,
         )
 
+    def _case(self, question: Question, *, key: str, model: str) -> Case:
+        """Of a prompt that is asked for this question: its own, or a judge's."""
+        whole = Suspect(key=question.whole, suite=self.suite.name, sample_id="", model=self.candidate.model)
+        prompt = replace(whole, key=key, sample_id=question.sample.id, model=model)
+        return Case(prompt=prompt, whole=whole, docket=self.docket)
+
     async def _complete(
-        self, request: CompletionRequest, *, info: EngineInfo, key: str, known: Mapping[str, Completion]
+        self, request: CompletionRequest, *, info: EngineInfo, case: Case, known: Mapping[str, Completion]
     ) -> Completion:
+        key = case.prompt.key
         if key in known:
             return _free(known[key])
-        engine = self.engine_of(request.model)
         with _naming(request.model):
-            async with self.slots.hold(request) as hold:
-                completion = await engine.complete(request)
-                hold.used(completion.usage)
-        completion = replace(completion, usage=hold.charged(completion.usage))
-        if self.cache is not None and hold.engine in ("", info.model_digest):
+            completion, engine = await self._answer(request, case)
+        if self.cache is not None and engine in ("", info.model_digest):
             await self.cache.put(key, completion)  # an engine that was replaced meanwhile answers under another key
         return completion
 
-    def _refused(self, sample: Sample, epoch: int, *, error: str, reask: bool) -> SampleResult:
-        scores = {scorer.label: Score.unscored(error) for scorer in self.suite.spec.scorers}
-        return SampleResult(sample_id=sample.id, epoch=epoch, scores=scores, error=error, reask=reask)
+    async def _answer(self, request: CompletionRequest, case: Case) -> tuple[Completion, str]:
+        """From the engine, and which one (its digest, where a governor says so).
+
+        Asked again after the engine's death, until the prompt is proven to be its cause; then Quarantined.
+        """
+        spared = 0
+        while True:
+            try:
+                answer = await self._ask(request, case)
+            except EngineDied as error:
+                spared += bool(error.had)
+                if spared > SPARED:
+                    raise
+                await asyncio.sleep(self.backoff.pause(spared) if spared else 0)
+            else:
+                if answer is not None:
+                    return answer
+
+    async def _ask(self, request: CompletionRequest, case: Case) -> tuple[Completion, str] | None:
+        """Once. None: the engine died of it or beside it, or it has become a suspect while it waited."""
+        alone, engine = case.alone(), self.engine_of(request.model)
+        try:
+            async with self.slots.hold(request, alone=alone) as hold:
+                if case.alone() and not alone:
+                    return None
+                with _telling(hold):
+                    completion = await engine.complete(request)
+                hold.used(completion.usage)
+        except EngineDied as error:
+            if not hold.died:
+                raise
+            await case.died(loading=error.had == "adapter", alone=alone, error=str(error))
+            return None
+        await case.answered()
+        return replace(completion, usage=hold.charged(completion.usage)), hold.engine
+
+    def _refused(self, sample: Sample, epoch: int, *, error: EngineRefused, reask: bool) -> SampleResult:
+        scores = {scorer.label: Score.unscored(str(error)) for scorer in self.suite.spec.scorers}
+        quarantined = isinstance(error, Quarantined)
+        return SampleResult(
+            sample_id=sample.id, epoch=epoch, scores=scores, error=str(error), reask=reask, quarantined=quarantined
+        )
 
 
 class _Judge:
     """`ask` of the scorers: a completion of any model, cached, its cost charged to the sample."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
+    def __init__(self, evaluator: Evaluator, question: Question) -> None:
+        self._evaluator, self._question = evaluator, question
         self._gpu_s = self._cost = 0.0
+        self.quarantined = False  # it was not asked, because its prompt has ended engines
 
     async def __call__(
         self, model: str, messages: tuple[Message, ...], sampling: Sampling, schema: Mapping[str, Any] | None
@@ -152,9 +211,13 @@ class _Judge:
             model=model, messages=messages, sampling=sampling, schema=schema, tier=evaluator.suite.tier
         )
         info = await evaluator.identity(model)
-        key = cache_key(info, request)
-        known = {} if evaluator.cache is None else await evaluator.cache.get([key])
-        completion = await evaluator._complete(request, info=info, key=key, known=known)
+        case = evaluator._case(self._question, key=cache_key(info, request), model=model)
+        known = await evaluator._known([case.prompt.key])
+        try:
+            completion = await evaluator._complete(request, info=info, case=case, known=known)
+        except Quarantined:
+            self.quarantined = True
+            raise
         self._gpu_s += completion.usage.gpu_s
         self._cost += completion.usage.cost
         return completion
@@ -171,6 +234,16 @@ def _naming(model: str) -> Iterator[None]:
         yield
     except EngineUnavailable as error:
         error.model = error.model or model
+        raise
+
+
+@contextmanager
+def _telling(hold: Hold) -> Iterator[None]:
+    """Whoever keeps the engine hears that it broke off with the prompt; one that only waited has nothing to tell."""
+    try:
+        yield
+    except EngineDied as error:
+        hold.broke_off = bool(error.had)
         raise
 
 

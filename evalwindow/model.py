@@ -239,7 +239,7 @@ class Summary:
 class Check:
     """One question that the gate asked, with its answer and its numbers."""
 
-    kind: str  # paired, floor, unscored, must-pass, assertion, baseline
+    kind: str  # paired, floor, unscored, must-pass, assertion, baseline, quarantine
     slice: str
     answer: Answer
     blocking: bool

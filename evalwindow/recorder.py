@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from evalwindow.errors import ServiceDown
 from evalwindow.model import Completion, SampleResult
+from evalwindow.poison import Doubts, Known, Standing, Suspect
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,13 +36,20 @@ class ResultStore(Protocol):
 
     def write_last(self, page: Page, completions: Mapping[str, Completion]) -> bool: ...
 
-    def cache_get(self, keys: Iterable[str]) -> Mapping[str, Completion]: ...
+    def look_up(self, keys: Iterable[str], *, completions: bool = True) -> Known: ...
+
+    def strike(
+        self, suspect: Suspect, *, whole: Suspect, run_id: str, error: str, proven: bool
+    ) -> Mapping[str, Standing]: ...
+
+    def absolve(self, keys: Iterable[str]) -> None: ...
 
 
 class Ledger:
-    """What the shards of one process have computed and nobody has written yet."""
+    """What the shards of one process have computed and nobody has written yet, and what they know of suspects."""
 
     def __init__(self) -> None:
+        self.doubts = Doubts()
         self._unwritten: set[Recorder] = set()
         self._turn = asyncio.Lock()
         self._clock: asyncio.Task[None] | None = None
@@ -136,7 +144,26 @@ class Recorder:
             await self.write()
 
     async def get(self, keys: Iterable[str]) -> Mapping[str, Completion]:
-        return await outlasting(lambda: self.store.cache_get(keys))
+        """Completions that are known; what is held against these keys is learned by the way."""
+        return await self._look_up(list(keys), completions=True)
+
+    async def look(self, keys: Iterable[str]) -> None:
+        await self._look_up(list(keys), completions=False)
+
+    def standing(self, key: str) -> Standing:
+        return self._ledger.doubts.of(key)
+
+    async def strike(self, suspect: Suspect, *, whole: Suspect, error: str, proven: bool) -> None:
+        store, run_id = self.store, self._run_id
+        struck = await outlasting(lambda: store.strike(suspect, whole=whole, run_id=run_id, error=error, proven=proven))
+        self._ledger.doubts.learn(struck, struck)
+        standing = struck[suspect.key]
+        log.warning("%s: %s", _named(suspect), "quarantined" if standing.quarantined else f"{standing.strikes} strikes")
+
+    async def absolve(self, keys: Iterable[str]) -> None:
+        answered = list(keys)
+        self._ledger.doubts.learn(answered, {})
+        await outlasting(lambda: self.store.absolve(answered))
 
     async def put(self, key: str, completion: Completion) -> None:
         self._completions[key] = completion
@@ -167,6 +194,11 @@ class Recorder:
     def empty(self) -> bool:
         return not self._results and not self._completions
 
+    async def _look_up(self, keys: list[str], *, completions: bool) -> Mapping[str, Completion]:
+        known = await outlasting(lambda: self.store.look_up(keys, completions=completions))
+        self._ledger.doubts.learn(keys, known.standings)
+        return known.completions
+
     def take(self) -> tuple[Page, dict[str, Completion]]:
         """What is to be written; it is the ledger's business from now on."""
         page = Page(run_id=self._run_id, shard_id=self._shard_id, token=self._token, results=self._results)
@@ -177,6 +209,11 @@ class Recorder:
     def give_back(self, page: Page, completions: Mapping[str, Completion]) -> None:
         self._results = [*page.results, *self._results]
         self._completions = {**completions, **self._completions}
+
+
+def _named(suspect: Suspect) -> str:
+    what = f"sample {suspect.sample_id!r}" if suspect.sample_id else f"all of model {suspect.model!r}"
+    return f"{what} of suite {suspect.suite!r}"
 
 
 async def outlasting(call: Callable[[], T]) -> T:

@@ -42,10 +42,10 @@ class Slots:
         return any(end() for end in self._ends)
 
     @asynccontextmanager
-    async def hold(self, request: CompletionRequest) -> AsyncIterator[Hold]:
+    async def hold(self, request: CompletionRequest, *, alone: bool = False) -> AsyncIterator[Hold]:
         """Wait for a turn of this prompt; raises Interrupted when none may come any more."""
         async with AsyncExitStack() as stack:
-            place = self._lanes.hold(request.model, Ticket.of(request, team=self._team))
+            place = self._lanes.hold(request.model, Ticket.of(request, team=self._team, alone=alone))
             hold = await self._entered(stack, place)
             if self.shut:
                 raise Interrupted

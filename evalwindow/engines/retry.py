@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from evalwindow.errors import EngineUnavailable
+from evalwindow.errors import EngineDied, EngineUnavailable
 
 T = TypeVar("T")
 
@@ -37,12 +37,17 @@ class RetryLater(EngineUnavailable):
 
 
 async def patiently(call: Callable[[], Awaitable[T]], backoff: Backoff) -> T:
-    """The first answer of `call` that is not EngineUnavailable; raises the last one when patience is spent."""
+    """The first answer of `call` that is not EngineUnavailable; raises the last one when patience is spent.
+
+    EngineDied is raised at once: who was in an engine that died is not simply sent into the next one.
+    """
     deadline = time.monotonic() + backoff.patience_s
     tries = 0
     while True:
         try:
             return await call()
+        except EngineDied:
+            raise
         except EngineUnavailable as error:
             tries += 1
             asked = error.after_s if isinstance(error, RetryLater) else None

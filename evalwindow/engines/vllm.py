@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from evalwindow.engines.residents import Artifact, Residents
 from evalwindow.engines.retry import Backoff, patiently
 from evalwindow.engines.vllm_choices import score_choices
 from evalwindow.engines.vllm_http import EngineFault, UnknownModel, VllmHttp
-from evalwindow.errors import BadInput, EngineRefused, EngineUnavailable
+from evalwindow.errors import BadInput, EngineDied, EngineRefused, EngineUnavailable
 from evalwindow.model import Completion, CompletionRequest, EngineInfo, Usage
 
 MS = 1e-3
@@ -27,8 +27,9 @@ class VllmEngine:
     """Answers for every model of evalwindow.yaml that is served by one pool.
 
     Base weights and adapters go to the same engine: an adapter is loaded when a prompt first asks for it. Requests
-    carry their lane's priority. What is worth trying again (the engine restarts, drains or drops the connection) is
-    tried again within `backoff`; then EngineUnavailable.
+    carry their lane's priority. What is worth trying again (the engine restarts, drains or is too busy) is tried again
+    within `backoff`; then EngineUnavailable. When the engine dies, all that are asking it raise EngineDied, also those
+    that only waited.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class VllmEngine:
         models = {name: model for name, model in config.models.items() if isinstance(model, WarmModel)}
         self._folders = {name: model.adapter for name, model in models.items() if model.pool == pool}
         self._digests: dict[str, str] = {}
+        self._deaths = 0
         self._residents = self._make_residents(artifact)
 
     async def info(self, model: str) -> EngineInfo:
@@ -54,12 +56,20 @@ class VllmEngine:
         return replace(record.info, details={**record.info.details, "adapter": adapter})
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        return await patiently(lambda: self._attempt(request), self._backoff)
+        deaths = self._deaths
+        try:
+            return await patiently(lambda: self._attempt(request, deaths=deaths), self._backoff)
+        except EngineDied as error:
+            if error.had:
+                self._deaths += 1
+            raise
 
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def _attempt(self, request: CompletionRequest) -> Completion:
+    async def _attempt(self, request: CompletionRequest, *, deaths: int) -> Completion:
+        if deaths != self._deaths:
+            raise EngineDied("the engine died while others asked it", had="")
         digest = request.adapter or self._adapter_of(request.model)
         async with self._served(digest) as name:
             try:
@@ -70,12 +80,19 @@ class VllmEngine:
                 self._residents.forget(digest)  # a new engine: it knows no adapter yet
                 raise EngineUnavailable(f"adapter {digest[:16]} is not loaded any more") from error
 
-    def _served(self, digest: str | None) -> AbstractAsyncContextManager[str]:
-        if digest is None:
-            return nullcontext(self._pool_name)
+    @asynccontextmanager
+    async def _served(self, digest: str | None) -> AsyncIterator[str]:
+        async with AsyncExitStack() as stack:
+            yield self._pool_name if digest is None else await self._loaded(digest, stack)
+
+    async def _loaded(self, digest: str, stack: AsyncExitStack) -> str:
         if self._residents is None:
             raise EngineRefused(f"pool {self._pool_name!r} serves no LoRA adapters (set pools.{self._pool_name}.lora)")
-        return self._residents.use(digest)
+        try:
+            return await stack.enter_async_context(self._residents.use(digest))
+        except EngineDied as error:
+            error.had = "adapter"
+            raise
 
     async def _ask(self, request: CompletionRequest, *, name: str) -> Completion:
         ask = self._choose if request.choices else self._generate

@@ -9,9 +9,10 @@ from typing import Any
 
 import aiohttp
 
-from evalwindow.errors import EngineRefused, EngineUnavailable
+from evalwindow.errors import EngineDied, EngineRefused, EngineUnavailable
 
 LONGEST_QUOTE = 300  # characters of the engine's own words that go into a report
+CORE_DIED = "EngineCore encountered an issue"  # the server's last words to all whose prompts it had
 KEEP_ALIVE_S = 60.0  # below the server's, so that we close an idle connection first
 
 
@@ -48,7 +49,8 @@ class VllmHttp:
         """The JSON (or text) of a POST.
 
         Raises EngineRefused for 4xx (UnknownModel for 404), EngineUnavailable when the engine is away (EngineFault for
-        5xx). Cancelling closes the connection, at which the engine aborts the request.
+        5xx), EngineDied when it broke off after it was asked. Cancelling closes the connection, at which the engine
+        aborts the request.
         """
         return await self._request("POST", path, json=body)
 
@@ -63,7 +65,8 @@ class VllmHttp:
             async with line.session.request(method, f"http://engine{path}", **body) as response:
                 text = await response.text()
         except (aiohttp.ClientError, OSError) as error:
-            raise EngineUnavailable(f"engine at {self._socket}: {type(error).__name__}: {error}") from error
+            kind = EngineDied if method == "POST" and _broke_off(error) else EngineUnavailable
+            raise kind(f"engine at {self._socket}: {type(error).__name__}: {error}") from error
         finally:
             line.in_flight -= 1
             await self._close_if_left(line)
@@ -92,12 +95,19 @@ class VllmHttp:
             await line.session.close()
 
 
+def _broke_off(error: Exception) -> bool:
+    """Of a connection that there was; slowness breaks nothing off."""
+    return not isinstance(error, (aiohttp.ClientConnectorError, TimeoutError))
+
+
 def _judged(status: int, text: str) -> Any:
     if status == 200:
         return _finished(_parsed(text))
     words = _words(text)
     if status == 404:
         raise UnknownModel(words)
+    if status >= 500 and CORE_DIED in words:
+        raise EngineDied(f"engine answered {status}: {words}")
     if status >= 500 or status in (408, 429):
         raise EngineFault(f"engine answered {status}: {words}")
     raise EngineRefused(f"the engine refused the request: {words}")

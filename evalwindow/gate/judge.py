@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalwindow.gate.limits import Values, baseline_check, floor_checks, unscored_check
+from evalwindow.gate.limits import Values, baseline_check, floor_checks, quarantine_checks, unscored_check
 from evalwindow.gate.noise import noise_line
 from evalwindow.gate.paired import Evidence, pair_up, power_of
 from evalwindow.gate.slices import paired_checks
@@ -27,13 +27,16 @@ def judge(
 
     A smoke suite needs no baseline, and its tripwire has its own allowance for chance. `baseline` of None means that
     none was promoted. `noise` is what the baseline does when it runs again (None: not known); it turns a fail that it
-    explains into inconclusive, and nothing else. Results may be partial: what is missing counts as unscored.
+    explains into inconclusive, and nothing else. Results may be partial: what is missing counts as unscored. Results of
+    prompts that end engines keep a run from passing.
     """
     values = values_by_sample(candidate, suite.primary)
     if suite.tier is Tier.SMOKE:
         return _smoke(suite, candidate, values)
     known = None if baseline is None else values_by_sample(baseline, suite.primary)
-    return _regression(suite, values, known, baseline_run=baseline_run, noise=noise)
+    return _regression(
+        suite, values, known, held_up=quarantine_checks(candidate), baseline_run=baseline_run, noise=noise
+    )
 
 
 def combine(checks: Sequence[Check]) -> Answer:
@@ -47,20 +50,27 @@ def combine(checks: Sequence[Check]) -> Answer:
 def _smoke(suite: Suite, results: Sequence[SampleResult], values: Values) -> Verdict:
     checks = [*smoke_checks(suite, results), *floor_checks(suite, values)]
     passed = "no evidence of breakage: " + _without_answer(checks[0].text)
+    checks = [*quarantine_checks(results), *checks]
     return Verdict(
         answer=combine(checks), title=_title(checks, passed=passed), checks=tuple(checks), power=smoke_power(suite)
     )
 
 
 def _regression(
-    suite: Suite, values: Values, known: Values | None, *, baseline_run: str | None, noise: NoiseFloor | None
+    suite: Suite,
+    values: Values,
+    known: Values | None,
+    *,
+    held_up: Sequence[Check],
+    baseline_run: str | None,
+    noise: NoiseFloor | None,
 ) -> Verdict:
     compared, power = _compared(suite, values, known, noise)
     checks = [baseline_check(suite, known, run=baseline_run), *floor_checks(suite, values), *compared]
     counted = unscored_check(suite, values)
     if counted.answer is not Answer.PASS:  # then nothing else may decide: errors prefer some prompts to others
         checks = [replace(check, blocking=False) for check in checks]
-    checks = [counted, *checks]
+    checks = [*held_up, counted, *checks]
     return Verdict(
         answer=combine(checks),
         title=_title(checks, passed=f"no drop beyond the margin of {bare(suite.spec.policy.margin)} points"),

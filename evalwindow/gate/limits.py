@@ -1,14 +1,14 @@
-"""The checks beside the comparison: unscored results, a usable baseline, absolute floors."""
+"""The checks beside the comparison: unscored and quarantined results, a usable baseline, absolute floors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from evalwindow.gate.paired import worst_mean
 from evalwindow.gate.slices import unknown_slice
-from evalwindow.gate.words import bare, points, verdict
+from evalwindow.gate.words import bare, listed, points, verdict
 from evalwindow.metrics import ALL, Suite, mean, members
-from evalwindow.model import Answer, Check
+from evalwindow.model import Answer, Check, SampleResult
 
 Values = Mapping[str, Sequence[float]]  # by sample id, the epochs that were scored
 
@@ -25,6 +25,16 @@ def unscored_check(suite: Suite, values: Values) -> Check:
     return Check(
         kind="unscored", slice=ALL, answer=answer, blocking=True, text=verdict(text, answer), n=expected, test="count"
     )
+
+
+def quarantine_checks(results: Iterable[SampleResult]) -> list[Check]:
+    """One check where prompts were not asked because they end engines: nobody knows what they would have shown."""
+    names = sorted({result.sample_id for result in results if result.quarantined})
+    if not names:
+        return []
+    what = "1 sample was not asked: it" if len(names) == 1 else f"{len(names)} samples were not asked: they"
+    text = verdict(f"{what} ended the engine ({listed(names)})", Answer.INCONCLUSIVE)
+    return [Check(kind="quarantine", slice=ALL, answer=Answer.INCONCLUSIVE, blocking=True, text=text, n=len(names))]
 
 
 def baseline_check(suite: Suite, baseline: Values | None, *, run: str | None) -> Check:

@@ -69,7 +69,10 @@ class GovernorClient:
         try:
             yield hold
         finally:
-            hold.gpu_s = await connection.leave(turn.number, hold.usage)
+            if hold.broke_off:
+                hold.died = await connection.broke(turn.number)
+            else:
+                hold.gpu_s = await connection.leave(turn.number, hold.usage)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -102,6 +105,7 @@ class _Connection(asyncio.Protocol):
         self._numbers = count()
         self._turns: dict[int, asyncio.Future[str | None]] = {}
         self._paid: dict[int, asyncio.Future[float | None]] = {}
+        self._judged: dict[int, asyncio.Future[bool]] = {}
         self._lines = Lines()
         self._transport: asyncio.Transport | None = None
 
@@ -121,12 +125,15 @@ class _Connection(asyncio.Protocol):
                 turn.set_exception(away)
         for paid in self._paid.values():
             _answer(paid, None)
+        for judged in self._judged.values():
+            _answer(judged, False)  # the engine has gone with its unit
 
     async def ask(self, ticket: Ticket) -> _Turn:
         """Wait for a turn. A cancelled wait leaves the queue."""
         number = next(self._numbers)
         turn = self._turns[number] = asyncio.get_running_loop().create_future()
-        self._say("ask", number, ticket.tier.value, ticket.team, ticket.chars, ticket.max_tokens)
+        alone = (True,) if ticket.alone else ()
+        self._say("ask", number, ticket.tier.value, ticket.team, ticket.chars, ticket.max_tokens, *alone)
         try:
             return _Turn(number, await turn)
         except asyncio.CancelledError:
@@ -149,6 +156,18 @@ class _Connection(asyncio.Protocol):
         finally:
             del self._paid[number]
 
+    async def broke(self, number: int) -> bool:
+        """Give the place back of a prompt that the engine broke off; whether it died, as far as its unit can tell."""
+        if self.lost:
+            return False
+        judged: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._judged[number] = judged
+        self._say("broke", number)
+        try:
+            return await judged
+        finally:
+            del self._judged[number]
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
@@ -156,6 +175,8 @@ class _Connection(asyncio.Protocol):
     def _heard(self, kind: str, number: int, value: Any) -> None:
         if kind == "paid":
             _answer(self._paid.get(number), float(value))
+        elif kind == "judged":
+            _answer(self._judged.get(number), bool(value))
         else:
             _answer(self._turns.get(number), str(value) if kind == "turn" else None)
 

@@ -5,6 +5,8 @@
    it is; what runs goes on. That ends with smoke, or when smoke has held regression back for its share of the time.
 3. Between teams: the one that was served the fewest tokens (fair.py). A prompt that the KV cache has no room for is
    passed by others, but only by as many tokens as it has itself.
+4. One that is to be alone (it may be what ends engines) waits until the engine is empty, and nobody starts meanwhile.
+   Between two of them as many others start as there are places, or as wait.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ Key = tuple[int, int]  # (connection, prompt)
 class _Prompt:
     ticket: Ticket
     tokens: float = 0.0  # expected, from when it started
+    charged: float = 0.0  # of those, to its team's turns
     passed: float = 0.0  # tokens that went before it because it did not fit
 
 
@@ -40,6 +43,8 @@ class Governor:
         self._waiting: dict[Tier, FairQueue[Key]] = {tier: FairQueue() for tier in Tier}
         self._asked: dict[Key, _Prompt] = {}
         self._inside: dict[Key, _Prompt] = {}
+        self._alone: dict[Key, None] = {}  # of those that asked; first come, first served
+        self._owed = 0  # starts of others, before the next one may be alone
         self._count: Counter[Tier] = Counter()
         self._team_tokens: defaultdict[tuple[Tier, str], float] = defaultdict(float)
         self._tokens = 0.0
@@ -63,9 +68,22 @@ class Governor:
         self._meter.stop(now)
         self._open = False
 
+    def resume(self, *, now: float) -> None:
+        """It was not away after all."""
+        self._meter.go_on(now)
+        self._open = True
+
+    def forgive(self, seconds: float, *, now: float) -> None:
+        """So long the engine has done nothing for those that are inside: nobody pays for it."""
+        self._meter.touch(now)
+        self._meter.forgive(seconds)
+
     def ask(self, key: Key, ticket: Ticket) -> None:
         self._asked[key] = _Prompt(ticket)
-        self._waiting[ticket.tier].push(key, team=ticket.team)
+        if ticket.alone:
+            self._alone[key] = None
+        else:
+            self._waiting[ticket.tier].push(key, team=ticket.team)
 
     def leave(self, key: Key, *, now: float, used: Used | None = None) -> float | None:
         """A prompt ends, or does not wait any more (None). Its share of the engine's time, in seconds.
@@ -73,8 +91,7 @@ class Governor:
         Without `used` there was no answer: the time is nobody's, and lost.
         """
         if key in self._asked:
-            prompt = self._asked.pop(key)
-            self._waiting[prompt.ticket.tier].remove(key, team=prompt.ticket.team)
+            self._forget(key, self._asked.pop(key).ticket)
             return None
         if key not in self._inside:  # it gave up as it was sent away
             return None
@@ -86,17 +103,23 @@ class Governor:
         self.figures.left(ticket.tier, used, share)
         if used is not None:
             self._expectations.learn(ticket, prompt_tokens=used.prompt, output_tokens=used.output)
-            self._waiting[ticket.tier].correct(team=ticket.team, cost=used.prompt + used.output - prompt.tokens)
+            self._waiting[ticket.tier].correct(team=ticket.team, cost=used.prompt + used.output - prompt.charged)
+        if ticket.alone:
+            self._owed = min(self._limits.sequences, self.waiting - len(self._alone))
         if not self._inside:
             self._idle_since = now
         return share
 
     def turns(self, now: float) -> list[Key]:
         """Those that start now."""
-        if not self._open:
+        if not self._open or self._occupied:
             return []
+        if self._alone and not self._owed:
+            return self._start_alone(now)
         smoke, regression = self._caps(now)
-        return self._start(Tier.SMOKE, smoke, now) + self._start(Tier.REGRESSION, regression, now)
+        started = self._start(Tier.SMOKE, smoke, now) + self._start(Tier.REGRESSION, regression, now)
+        self._owed = max(0, self._owed - len(started))
+        return started or self._start_alone(now)
 
     def look_again_s(self) -> float | None:
         """Without any event turns may come after so many seconds; None: they don't."""
@@ -125,8 +148,14 @@ class Governor:
     def report(self, now: float) -> dict[str, Any]:
         """Figures since the start of this governor, in JSON's types."""
         self._meter.touch(now)
-        lanes = {str(tier): {"in_flight": self._count[tier], "waiting": len(self._waiting[tier])} for tier in Tier}
+        waiting = Counter(prompt.ticket.tier for prompt in self._asked.values())
+        lanes = {str(tier): {"in_flight": self._count[tier], "waiting": waiting[tier]} for tier in Tier}
         return self.figures.document(lanes, busy_s=self._meter.busy_s, held_back_s=self._allowance.held_s)
+
+    @property
+    def _occupied(self) -> bool:
+        """By one that is to be alone."""
+        return len(self._inside) == 1 and next(iter(self._inside.values())).ticket.alone
 
     def _caps(self, now: float) -> tuple[int, int]:
         """Prompts of smoke and of regression in flight, at most."""
@@ -135,6 +164,14 @@ class Governor:
         if self._allowance.may_hold(smoke and hungry, now):
             return limits.sequences, min(limits.beside_smoke, limits.regression)
         return limits.sequences - (limits.regression if hungry else 0), limits.regression
+
+    def _start_alone(self, now: float) -> list[Key]:
+        """The next one that is to be alone, once the engine is empty."""
+        if not self._alone or self._inside:
+            return []
+        key = next(iter(self._alone))
+        self._enter(key, now)
+        return [key]
 
     def _start(self, tier: Tier, cap: int, now: float) -> list[Key]:
         started = []
@@ -171,11 +208,22 @@ class Governor:
         prompt = self._asked.pop(key)
         ticket, expected = prompt.ticket, self._expectations.of(prompt.ticket)
         prompt.tokens = expected.total
-        self._waiting[ticket.tier].serve(key, team=ticket.team, cost=prompt.tokens)
+        if ticket.alone:
+            del self._alone[key]
+        else:
+            prompt.charged = prompt.tokens
+            self._waiting[ticket.tier].serve(key, team=ticket.team, cost=prompt.tokens)
         self._inside[key] = prompt
         self._count[ticket.tier] += 1
         self._occupy(ticket, prompt.tokens)
         self._meter.enter(key, prompt_tokens=expected.prompt, most=ticket.max_tokens, now=now)
+
+    def _forget(self, key: Key, ticket: Ticket) -> None:
+        """It does not wait any more."""
+        if ticket.alone:
+            del self._alone[key]
+        else:
+            self._waiting[ticket.tier].remove(key, team=ticket.team)
 
     def _occupy(self, ticket: Ticket, tokens: float) -> None:
         self._tokens += tokens

@@ -17,13 +17,14 @@ class Ticket:
     team: str
     chars: int  # of its messages: tokens are expected in proportion
     max_tokens: int  # of output
+    alone: bool = False  # nobody else may be in the engine with it: it may be what ends engines
 
     @classmethod
-    def of(cls, request: CompletionRequest, *, team: str) -> Ticket:
+    def of(cls, request: CompletionRequest, *, team: str, alone: bool = False) -> Ticket:
         chars = sum(len(message.content) for message in request.messages)
         choices = max(1, len(request.choices))  # the engine reads the prompt once for each
         most = 1 if request.choices else request.sampling.max_tokens
-        return cls(tier=request.tier, team=team, chars=chars * choices, max_tokens=most)
+        return cls(tier=request.tier, team=team, chars=chars * choices, max_tokens=most, alone=alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +46,14 @@ class Used:
 
 
 class Hold:
-    """Say what was used before the block ends; what it cost is known after it."""
+    """Say what was used, or that the engine broke off, before the block ends; what it cost, or why, is known after."""
 
     def __init__(self, *, engine: str = "") -> None:
         self.engine = engine  # what answers: its model's digest, where a governor says so
         self.usage: Usage | None = None
         self.gpu_s: float | None = None  # None: nobody meters this engine
+        self.broke_off = False  # the engine did, while it had the prompt
+        self.died = False  # and whoever keeps it says: it died, or hung, and not because it was to end
 
     def used(self, usage: Usage) -> None:
         self.usage = usage

@@ -66,6 +66,10 @@ class Meter(Generic[Key]):
         self.touch(now)
         self._stopped = True
 
+    def forgive(self, seconds: float) -> None:
+        """So much of the latest time was no work: nobody pays for it."""
+        self.busy_s -= min(max(0.0, seconds), self.busy_s - self._paid)
+
     def go_on(self, now: float) -> None:
         self.touch(now)
         self._stopped = False

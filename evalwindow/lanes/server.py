@@ -28,7 +28,10 @@ class GovernorServer:
         self.wanted = asyncio.Event()  # somebody waits while it is shut
         self._socket, self._patience_s = socket, patience_s
         self._governor = Governor(limits, now=time.monotonic())
+        self.doubted = asyncio.Event()  # somebody says that the engine broke off; whoever keeps it is to look
         self._engine, self._open = "", False
+        self._died = False  # while it is shut: because the engine died
+        self._broken: set[Key] = set()  # inside still, until it is known what of
         self._lines: dict[int, _Line] = {}
         self._numbers = count()
         self._server: asyncio.Server | None = None
@@ -56,7 +59,8 @@ class GovernorServer:
 
     def open(self, limits: LaneLimits, *, engine: str) -> None:
         """This engine (its model's digest) is ready: let prompts in."""
-        self._engine, self._open = engine, True
+        self._engine, self._open, self._died = engine, True, False
+        self._judge(died=False)
         self._governor.open(limits, now=time.monotonic())
         self.wanted.clear()
         if self._patience is not None:
@@ -65,9 +69,27 @@ class GovernorServer:
         self.look()
 
     def shut(self) -> None:
-        """The engine is away, drains or rests: who asks waits, who is in may end."""
-        self._open = False
+        """The engine is to be away, drains or rests: who asks waits, who is in may end."""
+        self._shut(died=False)
+
+    def mourn(self, *, since: float | None = None) -> None:
+        """The engine died or hangs: shut. What it did `since` (by the monotonic clock) was no work."""
+        now = time.monotonic()
+        if since is not None:
+            self._governor.forgive(now - since, now=now)
+        self._shut(died=True)
+
+    def trust(self) -> None:
+        """The engine lives, whatever was said of it."""
+        self._judge(died=False)
+        if self._open:
+            self._governor.resume(now=time.monotonic())
+            self.look()
+
+    def _shut(self, *, died: bool) -> None:
+        self._open, self._died = False, died
         self._governor.shut(now=time.monotonic())
+        self._judge(died=died)
         self._want()
 
     async def drained(self, timeout_s: float) -> bool:
@@ -80,6 +102,11 @@ class GovernorServer:
         except TimeoutError:
             return False
         return True
+
+    @property
+    def inside(self) -> int:
+        """Prompts in the engine."""
+        return self._governor.inside
 
     def idle_s(self) -> float:
         """Seconds since the last prompt was in flight or waited."""
@@ -95,11 +122,15 @@ class GovernorServer:
     def heard(self, number: int, message: list[Any]) -> None:
         """Raises ValueError, LookupError or TypeError for what is no message."""
         if message[0] == "ask":
-            _, prompt, tier, team, chars, most = message
-            ticket = Ticket(tier=Tier(tier), team=str(team), chars=int(chars), max_tokens=int(most))
+            _, prompt, tier, team, chars, most, *alone = message
+            ticket = Ticket(
+                tier=Tier(tier), team=str(team), chars=int(chars), max_tokens=int(most), alone=alone == [True]
+            )
             self._governor.ask((number, int(prompt)), ticket)
         elif message[0] == "leave":
             self._leave((number, int(message[1])), message[2])
+        elif message[0] == "broke":
+            self._broke((number, int(message[1])))
         else:
             raise ValueError(f"unknown message {message[0]!r}")
 
@@ -109,6 +140,7 @@ class GovernorServer:
         now = time.monotonic()
         for key in self._governor.keys_of(number):
             self._governor.leave(key, now=now)
+            self._broken.discard(key)
         self._left.set()
         self.look()
 
@@ -124,6 +156,26 @@ class GovernorServer:
         share = self._governor.leave(key, now=time.monotonic(), used=used)
         if share is not None:
             self._lines[key[0]].tell("paid", key[1], share)
+            self._left.set()
+
+    def _broke(self, key: Key) -> None:
+        """Nobody starts until it is known whether the engine lives."""
+        self._broken.add(key)
+        if not self._open:
+            return self._judge(died=self._died)
+        self._governor.shut(now=time.monotonic())
+        self.doubted.set()
+        return None
+
+    def _judge(self, *, died: bool) -> None:
+        """Tell all whose prompts were broken off; they leave."""
+        self.doubted.clear()
+        broken, self._broken = self._broken, set()
+        now = time.monotonic()
+        for key in broken:
+            self._governor.leave(key, now=now)
+            self._lines[key[0]].tell("judged", key[1], died)
+        if broken:
             self._left.set()
 
     def _want(self) -> None:

@@ -1,10 +1,12 @@
 """What consumers and an engine's governor say to each other: JSON arrays, one a line, over a Unix socket.
 
-consumer  ["ask", id, tier, team, chars, max_tokens]      a prompt wants in
+consumer  ["ask", id, tier, team, chars, max_tokens]      a prompt wants in; with a seventh, true: alone
           ["leave", id, null | [prompt, cached, output]]  it does not wait any more, or has ended; tokens of its answer
+          ["broke", id]                                   the engine broke off while it had the prompt; it has left
 governor  ["turn", id, engine]                            it may start; which engine answers
           ["away", id, null]                              no engine has come in time; it does not wait any more
           ["paid", id, seconds]                           it had started: its share of the engine's time
+          ["judged", id, died]                            whether the engine that broke off died, or hung, by itself
 
 A connection that ends takes its prompts along: what waited is forgotten, what was inside gives its place back.
 """

@@ -53,6 +53,7 @@ class AnswerDocument(ReportModel):
     error: str | None
     finish_reason: str | None
     cached: bool
+    quarantined: bool = Field(False, description="it, or its judge, was not asked: that prompt has ended engines")
     latency_s: float
     gpu_s: float
     scores: dict[str, ScoreDocument]
@@ -158,6 +159,7 @@ def _answer(result: SampleResult) -> AnswerDocument:
         error=result.error,
         finish_reason=completion.finish_reason if completion else None,
         cached=completion.cached if completion else False,
+        quarantined=result.quarantined,
         latency_s=result.latency_s,
         gpu_s=completion.usage.gpu_s if completion else 0.0,
         scores={

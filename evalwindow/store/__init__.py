@@ -23,6 +23,7 @@ from evalwindow.store.rollouts import Rollouts
 from evalwindow.store.runs import Runs
 from evalwindow.store.schema import Schema
 from evalwindow.store.shards import Shards
+from evalwindow.store.strikes import Strikes
 from evalwindow.store.suites import Suites
 from evalwindow.store.tokens import Tokens
 from evalwindow.store.troubles import Troubles
@@ -40,6 +41,7 @@ class Store(
     Runs,
     Shards,
     Results,
+    Strikes,
     Endings,
     Dispatch,
     Agendas,

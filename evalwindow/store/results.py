@@ -11,10 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, func, literal, select, text, update
 
 from evalwindow.model import Completion, SampleResult, Score, Usage
+from evalwindow.poison import Known
 from evalwindow.recorder import Page
 from evalwindow.store.database import Database
 from evalwindow.store.documents import from_document, to_document
 from evalwindow.store.shards import is_last
+from evalwindow.store.strikes import standing_of
 from evalwindow.store.tables import completion_cache, result, run
 from evalwindow.store.types import clean_document, finite_document
 from evalwindow.store.usage import TODAY
@@ -71,6 +73,15 @@ _WRITE = text(f"""
 """)  # noqa: S608 - a constant of usage.py
 
 
+_LOOK_UP = text("""
+    SELECT key, document, NULL AS strikes, NULL AS error, NULL AS quarantined_at
+    FROM completion_cache WHERE key = ANY (CAST(:keys AS text[])) AND CAST(:completions AS boolean)
+    UNION ALL
+    SELECT key, NULL, strikes, error, quarantined_at FROM strike
+    WHERE key = ANY (CAST(:keys AS text[])) AND (strikes > 0 OR quarantined_at IS NOT NULL)
+""")
+
+
 class Results(Database):
     def record(self, run_id: str, shard_id: str, token: int, results: Sequence[SampleResult]) -> int:
         """Write one shard's results down; how many were new. As `write`."""
@@ -106,15 +117,20 @@ class Results(Database):
         with self._transaction() as connection:
             return [_result(row) for row in connection.execute(statement)]
 
-    def cache_get(self, keys: Iterable[str]) -> dict[str, Completion]:
-        """Completions of those keys that are known, exactly as they were put; they count as asked for now."""
-        wanted = completion_cache.c.key.in_(list(keys))
-        statement = select(completion_cache.c.key, completion_cache.c.document).where(wanted)
+    def look_up(self, keys: Iterable[str], *, completions: bool = True) -> Known:
+        """What is known of these keys, in one statement: completions, exactly as they were put, and strikes.
+
+        Completions count as asked for now.
+        """
         with self._transaction() as connection:
-            rows = connection.execute(statement).all()
-            if rows:
-                connection.execute(_touch(row.key for row in rows))
-        return {row.key: from_document(Completion, row.document) for row in rows}
+            rows = connection.execute(_LOOK_UP, {"keys": list(keys), "completions": completions}).all()
+            answered = {row.key: row.document for row in rows if row.document is not None}
+            if answered:
+                connection.execute(_touch(answered))
+        return Known(
+            completions={key: from_document(Completion, document) for key, document in answered.items()},
+            standings={row.key: standing_of(row) for row in rows if row.document is None},
+        )
 
 
 def _write(

@@ -125,7 +125,7 @@ class Replaced:
     """Slots of an engine that is another one by the time a prompt gets in."""
 
     @asynccontextmanager
-    async def hold(self, request):
+    async def hold(self, request, *, alone=False):
         yield Hold(engine="the next revision")
 
 

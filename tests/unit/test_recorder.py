@@ -6,6 +6,7 @@ import pytest
 
 from evalwindow.errors import ServiceDown
 from evalwindow.model import Completion, SampleResult
+from evalwindow.poison import INNOCENT, Known, Standing
 from evalwindow.recorder import BATCH, Ledger, Recorder, outlasting
 
 
@@ -14,7 +15,7 @@ class Rows:
 
     def __init__(self, outages=0, broken=()):
         self.outages, self.broken = outages, set(broken)
-        self.calls, self.finished, self.kept = [], [], {}
+        self.calls, self.finished, self.kept, self.held = [], [], {}, {}
 
     @property
     def batches(self):
@@ -34,8 +35,20 @@ class Rows:
         self.finished.append((page.shard_id, page.token))
         return True
 
-    def cache_get(self, keys):
-        return {key: self.kept[key] for key in keys if key in self.kept}
+    def look_up(self, keys, *, completions=True):
+        kept = {key: self.kept[key] for key in keys if key in self.kept and completions}
+        return Known(completions=kept, standings={key: self.held[key] for key in keys if key in self.held})
+
+    def strike(self, suspect, *, whole, run_id, error, proven):
+        self._maybe_away()
+        before = self.held.get(suspect.key, INNOCENT)
+        quarantined = before.quarantined or proven
+        self.held[suspect.key] = Standing(strikes=before.strikes + 1, quarantined=quarantined, error=error)
+        return {suspect.key: self.held[suspect.key]}
+
+    def absolve(self, keys):
+        for key in keys:
+            self.held.pop(key)
 
     def _maybe_away(self):
         if self.outages:

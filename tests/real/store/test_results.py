@@ -87,26 +87,26 @@ def test_a_cached_completion_comes_back_exactly(store, database_url, text):
     given = Completion(text=text, choice_logprobs=(-math.inf, -0.1), choice_tokens=(1, 2), usage=usage)
     store.write([], {"k": given, "other": Completion(text="x")})
     other_process = Store(database_url)
-    assert other_process.cache_get(["k", "unknown"]) == {"k": given}
+    assert other_process.look_up(["k", "unknown"]).completions == {"k": given}
     other_process.close()
 
 
 def test_the_first_completion_of_a_key_stays(store):
     store.write([], {"k": Completion(text="first")})
     store.write([], {"k": Completion(text="second"), "j": Completion(text="new")})
-    assert {key: each.text for key, each in store.cache_get(["k", "j"]).items()} == {"k": "first", "j": "new"}
+    assert {key: each.text for key, each in store.look_up(["k", "j"]).completions.items()} == {"k": "first", "j": "new"}
 
 
 def test_an_empty_cache_call_is_nothing(store):
     store.write([], {})
-    assert store.cache_get([]) == {}
+    assert store.look_up([]).completions == {}
 
 
 def test_many_writers_of_the_same_cache_keys_never_deadlock(store):
     keys = [f"k{number}" for number in range(600)]
     orders = [keys, list(reversed(keys))]
     at_once(lambda number: store.write([], {key: Completion(text=key) for key in orders[number % 2]}), 6)
-    assert len(store.cache_get(keys)) == 600
+    assert len(store.look_up(keys).completions) == 600
 
 
 def test_the_last_results_and_the_end_of_a_shard_are_written_together(world):

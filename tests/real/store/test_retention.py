@@ -110,9 +110,9 @@ def test_cached_answers_that_nobody_asks_for_go(world):
     for key, days in (("asked", 40), ("forgotten", 40), ("young", 20)):
         older(world, days, "completion_cache", "at", key=key)
     assert world.store.forgettable(Aged.CACHE, AGE) == 2
-    assert world.store.cache_get(["asked"]) == {"asked": answer}
+    assert world.store.look_up(["asked"]).completions == {"asked": answer}
     assert world.store.forget(Aged.CACHE, AGE, limit=10) == 1
-    assert set(world.store.cache_get(["asked", "forgotten", "young"])) == {"asked", "young"}
+    assert set(world.store.look_up(["asked", "forgotten", "young"]).completions) == {"asked", "young"}
 
 
 def test_a_use_is_noted_once_a_day_and_nobody_waits_for_the_note(world):
@@ -120,9 +120,9 @@ def test_a_use_is_noted_once_a_day_and_nobody_waits_for_the_note(world):
     older(world, 2, "completion_cache", "at", key="k")
     with world.store._transaction() as connection:
         connection.execute(text("SELECT key FROM completion_cache FOR UPDATE"))
-        assert set(world.store.cache_get(["k"])) == {"k"}
+        assert set(world.store.look_up(["k"]).completions) == {"k"}
     assert world.store.forgettable(Aged.CACHE, DAY) == 1
-    world.store.cache_get(["k"])
+    world.store.look_up(["k"])
     assert world.store.forgettable(Aged.CACHE, DAY) == 0
 
 
