@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -10,9 +11,10 @@ from fastapi import APIRouter, Depends, Request
 from evalwindow.engines.adapters import FILES
 from evalwindow.errors import CandidateInvalid, TooLarge
 from evalwindow.web.access import Submitter, WithServices
-from evalwindow.web.body import checked, read_json
+from evalwindow.web.body import checked, declared, read_json
 from evalwindow.web.documents import AdapterBody, AdapterDocument
 from evalwindow.web.problems import Problem
+from evalwindow.web.uploads import Uploads
 
 PATH = "/v1/adapters"
 BASE64 = 4 / 3  # characters a byte
@@ -33,9 +35,11 @@ def body_limit(adapter_bytes: int) -> int:
     return int(adapter_bytes * BASE64) + ENVELOPE
 
 
-async def _adapter(team: Submitter, request: Request) -> AdapterBody:
-    """Read after the token was checked: nobody else gets to send this much."""
-    return checked(AdapterBody, await read_json(request))
+async def _adapter(team: Submitter, request: Request) -> AsyncIterator[AdapterBody]:
+    """Read after the token was checked, nobody else gets to send this much, and while there is room for it."""
+    uploads: Uploads = request.app.state.uploads
+    with uploads.place(team, declared(request.scope)):
+        yield checked(AdapterBody, await read_json(request))
 
 
 @router.post("", status_code=201, response_model=AdapterDocument, openapi_extra=_BODY_SCHEMA)

@@ -31,6 +31,7 @@ from evalwindow.web.body import BodyLimit
 from evalwindow.web.door import Door
 from evalwindow.web.failures import Failures
 from evalwindow.web.headers import SafeHeaders
+from evalwindow.web.uploads import Uploads
 from evalwindow.web.waiting import Waiting
 
 ROUTED = (
@@ -62,6 +63,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(LoginNeeded, pages.to_login)
     limits = services.config.limits
     larger = {adapters.PATH: adapters.body_limit(limits.adapter_bytes)}
+    app.state.uploads = Uploads(adapters.body_limit(limits.adapter_bytes))
     app.add_middleware(Door)
     app.add_middleware(BodyLimit, limit=limits.body_bytes, larger=larger)
     app.add_middleware(SafeHeaders, https=services.settings.base_url.startswith("https:"))

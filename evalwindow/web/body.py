@@ -51,16 +51,17 @@ class BodyLimit:
                 raise HTTPException(408, "the body comes too slowly", {"Connection": "close"}) from None
             whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
-            if max(read, _declared(scope)) > limit:
+            if max(read, declared(scope) or 0) > limit:
                 raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
             return message
 
         await self._app(scope, counted, send)
 
 
-def _declared(scope: Scope) -> int:
+def declared(scope: Scope) -> int | None:
+    """Bytes that the request says that its body has; None: it doesn't say."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
-    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else None
 
 
 async def read_json(request: Request) -> Any:
