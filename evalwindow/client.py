@@ -16,13 +16,16 @@ from pydantic import BaseModel, ValidationError
 
 from evalwindow.errors import (
     BadInput,
+    BreakerOpen,
     Conflict,
     EvalwindowError,
     Forbidden,
     NotFound,
+    QuotaExceeded,
     ServiceDown,
     TooLarge,
     TooManyFailures,
+    TryLater,
     Unauthorized,
 )
 from evalwindow.report.document import RunDocument
@@ -34,6 +37,7 @@ from evalwindow.web.documents import (
     Comparison,
     NoiseList,
     Progress,
+    QuotaDocument,
     SuiteList,
 )
 
@@ -42,6 +46,7 @@ TIMEOUT_S = 60.0  # of one request; the server's longest wait is half of that
 LONG_POLL_S = 28.0
 AWAY_S = 120.0  # a server that is deployed anew is waited for this long
 PAUSE_S = 1.0
+RETRY_S = 30.0  # where a server that asks for patience doesn't say how much
 PROGRESS_S = 5.0  # between two looks at how far a run is; its end is told at once
 
 _ERRORS: dict[int, type[EvalwindowError]] = {
@@ -54,6 +59,7 @@ _ERRORS: dict[int, type[EvalwindowError]] = {
     422: BadInput,
     429: TooManyFailures,
 }
+_LATER: dict[str, type[TryLater]] = {kind.__name__: kind for kind in (TryLater, QuotaExceeded, BreakerOpen)}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -109,6 +115,10 @@ class Client:
         """`wish` as in the API's Promotion; Conflict when `expected` is not the baseline any more."""
         return await self._call(BaselineDocument, "POST", "/v1/baselines", body=wish)
 
+    async def quotas(self) -> QuotaDocument:
+        """The team's limits, and what is used of them."""
+        return await self._call(QuotaDocument, "GET", "/v1/quotas")
+
     async def suites(self) -> SuiteList:
         return await self._call(SuiteList, "GET", "/v1/suites")
 
@@ -148,13 +158,13 @@ class Client:
         url = f"{self.url}{path}"
         try:
             async with self._session.request(method, url, params=_params(query or {}), json=body) as answer:
-                text = await answer.text(errors="replace")
+                text, retry_after = await answer.text(errors="replace"), answer.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
             advice = "start it by `evalwindow up`, or set EVALWINDOW_URL to the right one"
             raise ServiceDown(service="evalwindow", host=self.url, reason=reason, advice=advice) from error
         if answer.status >= 400:
-            raise _error_of(answer.status, text, url=url)
+            raise _error_of(answer.status, text, url=url, retry_after=retry_after)
         return _read(model, text, url=url)
 
 
@@ -184,14 +194,26 @@ def _params(query: Mapping[str, object]) -> list[tuple[str, str]]:
     ]
 
 
-def _error_of(status: int, text: str, *, url: str) -> EvalwindowError:
+def _error_of(status: int, text: str, *, url: str, retry_after: str | None = None) -> EvalwindowError:
     """Our error for the server's problem; a proxy's page becomes one line too."""
+    name = ""
     try:
-        message = str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
+        problem = json.loads(text)
+        message, name = str(problem["error"]), str(problem.get("kind"))
+    except (ValueError, KeyError, TypeError, AttributeError):
         message = f"{url} answered {status}: {' '.join(text.split())[:200] or 'nothing'}"
+    if name in _LATER:
+        return _LATER[name](message, retry_after_s=_seconds(retry_after))
     kind = _ERRORS.get(status, ServiceDown if status >= 502 else EvalwindowError)
     return kind(message)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """What the header says, or a while where it says nothing that can be read."""
+    try:
+        return max(1.0, float(retry_after or RETRY_S))
+    except ValueError:
+        return RETRY_S
 
 
 def _read(model: type[Model], text: str, *, url: str) -> Model:

@@ -24,8 +24,10 @@ from contextlib import suppress
 from functools import partial
 
 from evalwindow import flow
-from evalwindow.config import REPLAY_POOL, Lane
+from evalwindow.config import REPLAY_POOL, Config, Lane, Quota
 from evalwindow.errors import EvalwindowError, ServiceDown
+from evalwindow.model import Tier
+from evalwindow.quota import has_period_limit
 from evalwindow.services import Services, build
 from evalwindow.settings import read_settings
 from evalwindow.store.listener import Listener
@@ -63,6 +65,8 @@ class Dispatcher:
         self._stuck: Counter[str] = Counter()  # run id -> times that it could not be concluded
         self._bells = {name: Bell() for name in ("events", "deliveries", "dispatch", "upkeep", "budget", "agenda")}
         self._budgeted = False  # a night with a budget is open
+        self._quotas = _period_quotas(services.config)
+        self._held: Mapping[str, dt.datetime] = {}  # team -> until when no regression shard of it is sent
         self._listener = Listener(self._store, WORK, self._heard, changed=self._bells["agenda"].ring)
 
     async def run(self) -> None:
@@ -98,7 +102,8 @@ class Dispatcher:
 
     async def look(self) -> bool:
         """Set every chore's bell to the moment when it has something to do."""
-        read = partial(self._store.agenda, dispatched_older_than_s=self._services.settings.lease_s)
+        lease_s, held = self._services.settings.lease_s, self._held
+        read = partial(self._store.agenda, dispatched_older_than_s=lease_s, held=held)
         agenda = await asyncio.to_thread(read)
         self._budgeted = agenda.budget is not None
         self._bells["events"].ring_in(agenda.events)
@@ -164,10 +169,20 @@ class Dispatcher:
                 await asyncio.to_thread(self._store.fail_run, run_id, repr(error), channels)
 
     def _dispatch(self) -> bool:
+        if self._quotas:
+            self._hold(self._store.spent_teams(self._quotas))
         for backlog in self._store.backlog():
             if backlog.pool != REPLAY_POOL:  # that one's are worked on by who submitted them
                 self._top_up(backlog)
         return False
+
+    def _hold(self, spent: Mapping[str, dt.datetime]) -> None:
+        """What these teams have in the queues and at work goes on; the rest waits for their next period."""
+        for team in spent.keys() - self._held.keys():
+            log.warning("team %s has used its quota: its regression runs wait until %s", team, spent[team])
+        for team in self._held.keys() - spent.keys():
+            log.info("team %s: a new period; its regression runs go on", team)
+        self._held = spent
 
     def _top_up(self, backlog: Backlog) -> None:
         """Send what there is room for; what can't be sent is pending again.
@@ -181,7 +196,8 @@ class Dispatcher:
         cap = lane.team_shards * engines
         if backlog.least is None or backlog.least >= cap:
             return
-        shard_ids = self._store.top_up(backlog.pool, backlog.tier, room, team_cap=cap)
+        held = self._held if backlog.tier is Tier.REGRESSION else ()
+        shard_ids = self._store.top_up(backlog.pool, backlog.tier, room, team_cap=cap, held=held)
         for sent, shard_id in enumerate(shard_ids):
             if not self._services.queue.send_shard(shard_id, backlog.pool, backlog.tier):
                 self._store.undispatch(shard_ids[sent:])
@@ -218,6 +234,12 @@ class Dispatcher:
         again = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=RETRY_S)
         retry_at = again if delivery.attempts < self._max_attempts else None
         self._store.delivery_failed(delivery.subject, delivery.channel, repr(error), retry_at)
+
+
+def _period_quotas(config: Config) -> dict[str, Quota]:
+    """Of the teams that may use only so much in a period."""
+    quotas = {team: config.quota_of(team) for team in config.teams}
+    return {team: quota for team, quota in quotas.items() if has_period_limit(quota)}
 
 
 async def serve() -> None:

@@ -19,6 +19,7 @@ USAGE = 2  # also the exit code of an inconclusive verdict: both mean that nothi
 COMMANDS = {
     "submit": ("submit", "wait", "cancel"),
     "runs": ("runs", "show"),
+    "quotas": ("quotas",),
     "compare": ("compare",),
     "noise": ("noise",),
     "score": ("score",),

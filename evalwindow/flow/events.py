@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from evalwindow.errors import BadInput, EvalwindowError, EventIgnored, ServiceDown
+from evalwindow.admission import Submission
+from evalwindow.errors import BadInput, EvalwindowError, EventIgnored, ServiceDown, TryLater
 from evalwindow.flow.submit import submit
 from evalwindow.github import events
 from evalwindow.services import Services
@@ -14,6 +15,8 @@ from evalwindow.store.rows import EventRow
 log = logging.getLogger(__name__)
 
 EVENT_ATTEMPTS = 30
+TOLD_A_MINUTE = 20  # refusals that the pull requests of one repository hear of
+AGAIN = "Nothing of it was run. To try again then, push a commit, or close the pull request and reopen it."
 
 
 async def handle_event(services: Services, event: EventRow) -> None:
@@ -22,12 +25,12 @@ async def handle_event(services: Services, event: EventRow) -> None:
     While GitHub or a service of ours is away the event stays claimed, and is handled again when its lease ran out.
     """
     try:
-        for wish in await events.submissions(services.github, services.config, services.store, event.payload):
-            await asyncio.to_thread(submit, services, wish)
+        wishes = await events.submissions(services.github, services.config, services.store, event.payload)
+        refused = [each for wish in wishes if (each := await _submit(services, wish))]
     except EventIgnored as reason:
         await _finish_event(services, event, "done", str(reason))
     except BadInput as error:
-        await _refuse(services, event, error)
+        await _refuse(services, event, str(error))
     except ServiceDown as error:
         await _put_off(services, event, error)
     except EvalwindowError as error:
@@ -37,19 +40,32 @@ async def handle_event(services: Services, event: EventRow) -> None:
         log.exception("event %s", event.id)
         await _put_off(services, event, error)
     else:
-        await _finish_event(services, event, "done", None)
+        if refused:
+            await _refuse(services, event, "\n".join([*refused, AGAIN]))
+        else:
+            await _finish_event(services, event, "done", None)
 
 
-async def _refuse(services: Services, event: EventRow, error: BadInput) -> None:
-    """Tell the pull request; a payload that names none can only be written down."""
+async def _submit(services: Services, wish: Submission) -> str | None:
+    """Why it can't be now; None: it is admitted. That one suite has to wait keeps no other one from running."""
     try:
-        await events.refuse(services.github, event.payload, str(error))
+        await asyncio.to_thread(submit, services, wish)
+    except TryLater as reason:
+        return f"{wish.suite}: {reason}"
+    return None
+
+
+async def _refuse(services: Services, event: EventRow, why: str) -> None:
+    """Tell the pull request, unless its repository has heard enough; one that names none can only be written down."""
+    try:
+        if await asyncio.to_thread(services.store.may_tell, event.id, most=TOLD_A_MINUTE):
+            await events.refuse(services.github, event.payload, why)
     except ServiceDown as away:
         await _put_off(services, event, away)
         return
     except EvalwindowError as untold:
-        log.error("event %s: %s; it could not be told: %s", event.id, error, untold)
-    await _finish_event(services, event, "refused", str(error))
+        log.error("event %s: %s; it could not be told: %s", event.id, why, untold)
+    await _finish_event(services, event, "refused", why)
 
 
 async def _put_off(services: Services, event: EventRow, error: Exception) -> None:

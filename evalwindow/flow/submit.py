@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalwindow import admission
 from evalwindow.admission import Admitted, Submission
-from evalwindow.errors import BadInput, NotFound
+from evalwindow.errors import BadInput, BreakerOpen, NotFound
 from evalwindow.flow.audience import channels_of
 from evalwindow.model import RunState, Tier
 from evalwindow.services import Services
@@ -12,7 +12,19 @@ from evalwindow.store.rows import NewRun, RunRow
 
 
 def submit(services: Services, submission: Submission) -> RunRow:
-    """Admit a run and, for smoke, queue it at once; regression waits for the dispatcher. Idempotent by its key."""
+    """Admit a run and, for smoke, queue it at once; regression waits for the dispatcher. Idempotent by its key.
+
+    Raises BadInput for what can never run, TryLater (a quota, a breaker) for what can't run now.
+    """
+    try:
+        return _submit(services, submission)
+    except BreakerOpen:  # a quota's refusal is counted where it is made
+        services.store.count_refused(submission.team)
+        raise
+
+
+def _submit(services: Services, submission: Submission) -> RunRow:
+    services.breakers.check_team(submission.team, key=submission.key, counted=submission.night_id is None)
     admitted = admission.decide(
         submission,
         config=services.config,
@@ -23,7 +35,8 @@ def submit(services: Services, submission: Submission) -> RunRow:
     _check_baseline(services, submission)
     services.store.put_suite(admitted.suite)
     queued = [channel for channel in channels_of(submission.source) if channel == "check"]
-    run_id, created = services.store.admit(_new_run(admitted), admitted.shards, queued)
+    quota = services.config.quota_of(submission.team)
+    run_id, created = services.store.admit(_new_run(admitted), admitted.shards, queued, quota=quota)
     if created and admitted.suite.tier is Tier.SMOKE:
         _send_now(services, run_id, admitted)
     return services.store.run(run_id)

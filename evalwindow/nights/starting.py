@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evalwindow import flow
 from evalwindow.admission import Submission
-from evalwindow.errors import BadInput, NotFound
+from evalwindow.errors import BadInput, NotFound, TryLater
 from evalwindow.model import EntryState, Purpose, RunState, Source
 from evalwindow.nights.opening import candidate_of
 from evalwindow.services import Services
@@ -86,7 +86,7 @@ def _admitted(services: Services, entry: EntryRow, night: NightRow, *, owner: st
     store = services.store
     try:
         run = flow.submit(services, _submission(services, entry, night, owner=owner))
-    except (BadInput, NotFound) as reason:
+    except (BadInput, NotFound, TryLater) as reason:
         return Started(entry=store.set_entry(entry.id, EntryState.REFUSED, note=str(reason)), run=None)
     if run.owner != owner:  # an attempt before this one admitted it
         store.carry(run.id, night.id, owner)

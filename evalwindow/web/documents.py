@@ -1,4 +1,4 @@
-"""What the API says of baselines, comparisons, suites, progress and adapters. Keys are only ever added."""
+"""What the API says of baselines, comparisons, quotas, suites, progress and adapters. Keys are only ever added."""
 
 from __future__ import annotations
 
@@ -80,6 +80,31 @@ class NoiseDocument(ReportModel):
 
 class NoiseList(ReportModel):
     floors: list[NoiseDocument]
+
+
+class LimitDocument(ReportModel):
+    """One limit."""
+
+    name: str = Field(description="key of `quota` in evalwindow.yaml")
+    used: float
+    limit: float | None = Field(description="null: there is none")
+    full: bool = Field(description="submissions that need more of it are refused now")
+    until: dt.datetime | None = Field(description="when what is used comes back; null: as soon as runs have ended")
+
+
+class QuotaDocument(ReportModel):
+    """A team's quota and what it has used of it."""
+
+    team: str
+    at: dt.datetime
+    period: str = Field(description="day, week or month, in UTC; a week starts on Monday")
+    period_start: dt.datetime
+    period_end: dt.datetime
+    limits: tuple[LimitDocument, ...]
+    submissions_per_minute: int | None = Field(description="with more, the team is refused for a while; null: any")
+    runs: int = Field(description="admitted in the period")
+    refused: int = Field(description="submissions refused in the period, by the quota or by a breaker")
+    results: int = Field(description="answers in the period, cached ones too")
 
 
 class SuiteDocument(ReportModel):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,11 +24,14 @@ from evalwindow.errors import (
     ServiceDown,
     TooLarge,
     TooManyFailures,
+    TryLater,
     Unauthorized,
 )
 from evalwindow.web.access import at_home, services_of
 
 log = logging.getLogger(__name__)
+
+RETRY_AFTER = "Retry-After"
 
 STATUSES: tuple[tuple[type[EvalwindowError], int], ...] = (  # the first that fits counts
     (BadInput, 422),
@@ -36,6 +41,7 @@ STATUSES: tuple[tuple[type[EvalwindowError], int], ...] = (  # the first that fi
     (Replayed, 409),
     (Conflict, 409),
     (TooLarge, 413),
+    (TryLater, 429),
     (NotFound, 404),
     (GitHubUnavailable, 502),
     (ServiceDown, 503),
@@ -49,6 +55,15 @@ class Problem(BaseModel):
 
     error: str = Field(description="one sentence for a person")
     kind: str = Field(description="name of the error, for a program")
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How an operation's document tells of these answers."""
+    known: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in statuses}
+    for status in {429, 503} & known.keys():
+        seconds = {"description": "seconds, when it may work", "schema": {"type": "integer", "minimum": 1}}
+        known[status] |= {"headers": {RETRY_AFTER: seconds}}
+    return known
 
 
 def install(app: FastAPI) -> None:
@@ -66,10 +81,12 @@ def status_of(error: Exception) -> int:
 
 def headers_of(error: EvalwindowError) -> dict[str, str]:
     """What goes with the number."""
+    if isinstance(error, TryLater):
+        return {RETRY_AFTER: str(math.ceil(error.retry_after_s))}
     if isinstance(error, TooManyFailures):
-        return {"Retry-After": str(error.fields["seconds"])}
+        return {RETRY_AFTER: str(error.fields["seconds"])}
     if isinstance(error, ServiceDown):
-        return {"Retry-After": "5"}
+        return {RETRY_AFTER: "5"}
     return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
 
 

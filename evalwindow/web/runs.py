@@ -20,7 +20,7 @@ from evalwindow.store.rows import RunRow
 from evalwindow.web.access import Submitter, Team, WithServices
 from evalwindow.web.bodies import Accepted, RunBody, RunList, RunUrls, SampleList
 from evalwindow.web.body import checked, read_json
-from evalwindow.web.problems import Problem
+from evalwindow.web.problems import Problem, responses
 from evalwindow.web.waiting import Waiting
 
 LONGEST_WAIT_S = 30.0
@@ -29,7 +29,7 @@ MOST_RUNS = 200
 router = APIRouter(
     prefix="/v1/runs",
     tags=["runs"],
-    responses={status: {"model": Problem} for status in (401, 403, 404, 422, 429, 503)},
+    responses=responses(401, 403, 404, 422, 429, 503),
 )
 _BODY_SCHEMA: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": RunBody.model_json_schema()}}}
@@ -42,7 +42,11 @@ async def _run_body(request: Request) -> RunBody:
 
 @router.post("", status_code=202, response_model=Accepted, openapi_extra=_BODY_SCHEMA)
 def submit(team: Submitter, body: Annotated[RunBody, Depends(_run_body)], services: WithServices) -> Accepted:
-    """Admit a run. It is queued when this answers; the same key gives the same run."""
+    """Admit a run. It is queued when this answers; the same key gives the same run.
+
+    429: the team has as much as its quota allows, or a breaker is open. The sentence names the limit and what is used,
+    Retry-After the seconds until it may work.
+    """
     submission = _submission(body, team=team, config=services.config)
     run = flow.submit(services, submission)
     if (run.suite, run.candidate, run.source) != (submission.suite, submission.candidate, submission.source):
