@@ -40,7 +40,19 @@ def read_config(path: Path) -> Config:
     """
     file = read_yaml(path, error=ConfigInvalid)
     config = _absolute(file.validate(Config), folder=path.parent.resolve())
-    checks = (_names, _suites, _lanes, _pools, memory_faults, _warm_hours, _models, _registries, _teams, _windows)
+    checks = (
+        _names,
+        _suites,
+        _lanes,
+        _pools,
+        memory_faults,
+        _warm_hours,
+        _models,
+        _registries,
+        _teams,
+        _quotas,
+        _windows,
+    )
     faults = [fault for check in checks for fault in check(config)]
     faults += _adapters(config, folder=path.parent.resolve())
     if faults:
@@ -207,6 +219,19 @@ def _teams(config: Config) -> Iterator[Fault]:
                 yield Fault(path=path, what=f"{repo!r} is no repository; write owner/name")
             elif owner.setdefault(repo.lower(), team) != team:
                 yield Fault(path=path, what=f"{repo!r} belongs to team {owner[repo.lower()]!r} already")
+
+
+def _quotas(config: Config) -> Iterator[Fault]:
+    """A run that is larger than its team's quota would be told to try again for ever."""
+    largest = config.limits.regression_prompts
+    own = [(("teams", name, "quota"), team.quota) for name, team in config.teams.items() if team.quota is not None]
+    for path, quota in ((("quota",), config.quota), *own):
+        if quota.queued_samples is not None and quota.queued_samples < largest:
+            what = (
+                f"{quota.queued_samples} is less than limits.regression_prompts {largest}: a suite of that size could "
+                f"never run; raise it, or lower the limit"
+            )
+            yield Fault(path=(*path, "queued_samples"), what=what)
 
 
 def _windows(config: Config) -> Iterator[Fault]:

@@ -106,7 +106,7 @@ def _present_reasons(team: str, quota: Quota, standing: Standing, tier: Tier, sa
     if tier is Tier.SMOKE:
         if quota.smoke_runs is not None and standing.smoke_runs >= quota.smoke_runs:
             yield QuotaExceeded(
-                f"team {team!r} has {_counted(standing.smoke_runs, 'smoke run')} not final; its quota is "
+                f"team {team!r} has {_counted(standing.smoke_runs, 'smoke run')} {_not_final(standing)}; its quota is "
                 f"{quota.smoke_runs:,} (quota.smoke_runs): try again when one has ended, in about "
                 f"{in_words(SMOKE_RETRY_S)}",
                 retry_after_s=SMOKE_RETRY_S,
@@ -132,6 +132,10 @@ def in_words(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours + (minutes > 0), 24)
     return f"{days} days {hours} h" if hours else f"{days} days"
+
+
+def _not_final(standing: Standing) -> str:
+    return "that is not final" if standing.smoke_runs == 1 else "that are not final"
 
 
 def _counted(number: int, noun: str) -> str:

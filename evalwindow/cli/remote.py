@@ -12,7 +12,7 @@ from evalwindow.client import DEFAULT_URL, Client
 from evalwindow.model import RunState
 from evalwindow.report import words
 from evalwindow.report.document import RunDocument
-from evalwindow.report.headline import is_paused
+from evalwindow.report.headline import is_paused, waits_for
 from evalwindow.web.documents import Progress
 
 T = TypeVar("T")
@@ -63,7 +63,11 @@ def headline(run: RunDocument) -> str:
         return run.verdict.title
     if is_paused(run.state, run.window_end):
         return "its window is over; it goes on in the next one"
-    return run.error or {RunState.QUEUED: "not started yet", RunState.RUNNING: "not done yet"}.get(run.state, "")
+    return (
+        run.error
+        or waits_for(run.state, run.joined_to)
+        or {RunState.QUEUED: "not started yet", RunState.RUNNING: "not done yet"}.get(run.state, "")
+    )
 
 
 def cost_of(run: RunDocument) -> str:
@@ -84,6 +88,7 @@ def cost_of(run: RunDocument) -> str:
 
 def _watcher(bar: Bar) -> Callable[[RunDocument, Progress], None]:
     def seen(run: RunDocument, progress: Progress) -> None:
-        bar.update(done=progress.done, total=progress.total, text=f"{run.suite} {run.state}")
+        text = f"{run.suite} {waits_for(run.state, run.joined_to) or run.state}"
+        bar.update(done=progress.done, total=progress.total, text=text)
 
     return seen

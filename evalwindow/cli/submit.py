@@ -14,6 +14,7 @@ from evalwindow.client import Client
 from evalwindow.engines.adapters import read_folder
 from evalwindow.errors import BadInput
 from evalwindow.report.document import RunDocument
+from evalwindow.report.headline import waits_for
 from evalwindow.web.bodies import Accepted
 
 Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Seconds to wait at most; then exit code 2.")]
@@ -73,7 +74,7 @@ def submit(
         if not wait:
             return accepted
         if not json:
-            say(f"run {accepted.id} is {accepted.state}: {accepted.urls.page}")
+            say(_accepted(accepted))
         return await wait_for(client, accepted.id, timeout_s=timeout, quiet=json)
 
     return _tell(connected(work), json=json)
@@ -97,11 +98,15 @@ def _tell(run: Accepted | RunDocument, *, json: bool) -> int:
     if json:
         say_json(run)
     elif isinstance(run, Accepted):
-        say(f"run {run.id} is {run.state}: {run.urls.page}")
+        say(_accepted(run))
         say(f"evalwindow wait {run.id}")
     else:
         say_verdict(run)
     return exit_code(run) if isinstance(run, RunDocument) else 0
+
+
+def _accepted(run: Accepted) -> str:
+    return f"run {run.id} {waits_for(run.state, run.joined_to) or f'is {run.state}'}: {run.urls.page}"
 
 
 def _text(path: Path | None) -> str | None:

@@ -100,6 +100,9 @@ class RunDocument(ReportModel):
     started_at: dt.datetime | None
     concluded_at: dt.datetime | None
     window_end: dt.datetime | None = Field(None, description="no prompt starts after this, until another night goes on")
+    joined_to: str | None = Field(
+        None, description="the run that asked the same when this one came: its answers are waited for, and taken"
+    )
     url: str = Field(description="the page of the run")
     prefix_hit_rate: float | None = Field(
         None, description="share of the prompt tokens that were in the engine's prefix cache; null: no engine told"

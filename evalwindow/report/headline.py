@@ -32,6 +32,13 @@ def is_paused(state: RunState, window_end: dt.datetime | None) -> bool:
     return not state.final and window_end is not None and dt.datetime.now(dt.UTC) >= window_end
 
 
+def waits_for(state: RunState, joined_to: str | None) -> str | None:
+    """Why a run that nobody works on yet is not asked for; None: it waits for no other one."""
+    if joined_to is None or state is not RunState.QUEUED:
+        return None
+    return f"waits for run {joined_to}, which asks the same"
+
+
 def word_of(run: RunRow) -> str:
     """The verdict, or the state while there is none."""
     if run.void is not None:
@@ -59,7 +66,11 @@ def title_of(run: RunRow) -> str:
     verdict = _concluded(run)
     if verdict:
         return without_answer(verdict.title)
-    return f"{_STATE_TITLES[run.state]}: {run.error}" if run.error else _STATE_TITLES[run.state]
+    title = _STATE_TITLES[run.state]
+    joined = waits_for(run.state, run.joined_to)
+    if joined:
+        title = joined[0].upper() + joined[1:]
+    return f"{title}: {run.error}" if run.error else title
 
 
 def _concluded(run: RunRow) -> Verdict | None:

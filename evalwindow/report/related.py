@@ -9,8 +9,10 @@ from evalwindow.store.rows import RunRow
 
 
 def related(store: Store, run: RunRow, *, links: Links) -> tuple[tuple[str, str], ...]:
-    """(label, URL): comparisons with the baseline and the night before, the run's night, its suite's trend."""
+    """(label, URL): the run that it joined, comparisons with the baseline and the night before, its night and trend."""
     found: list[tuple[str, str]] = []
+    if run.joined_to is not None:
+        found.append(("The run that asked the same first", links.run(run.joined_to)))
     if run.state is RunState.CONCLUDED and run.tier is Tier.REGRESSION:
         baseline = run.verdict.baseline_run if run.verdict else None
         before = store.run_before(run.id)

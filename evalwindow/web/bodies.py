@@ -74,6 +74,7 @@ class Accepted(BaseModel):
 
     id: str
     state: RunState
+    joined_to: str | None = Field(None, description="an open run that asks the same: its answers are waited for")
     urls: RunUrls
 
 

@@ -51,7 +51,7 @@ def submit(team: Submitter, body: Annotated[RunBody, Depends(_run_body)], servic
     run = flow.submit(services, submission)
     if (run.suite, run.candidate, run.source) != (submission.suite, submission.candidate, submission.source):
         raise Conflict(f"key {body.key!r} belongs to run {run.id}, which has another suite, candidate or source")
-    return Accepted(id=run.id, state=run.state, urls=_urls(run, services))
+    return Accepted(id=run.id, state=run.state, joined_to=run.joined_to, urls=_urls(run, services))
 
 
 @router.get("", response_model=RunList)

@@ -114,6 +114,14 @@ def test_lanes_that_need_more_than_the_engine_runs_are_refused_with_the_sum(fold
             {"teams": {"a": {"repos": ["x/y"]}, "b": {"repos": ["X/Y"]}}},
             "teams.b.repos[0]: 'X/Y' belongs to team 'a' already",
         ),
+        (
+            {"quota": {"queued_samples": 400}},
+            "quota.queued_samples: 400 is less than limits.regression_prompts 500: a suite of that size could never",
+        ),
+        (
+            {"teams": {"a": {"quota": {"queued_samples": 499}}}},
+            "teams.a.quota.queued_samples: 499 is less than limits.regression_prompts 500",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_named_by_its_key(folder: Path, changes: dict[str, Any], complaint: str) -> None:
