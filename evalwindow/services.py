@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from evalwindow.circuit import Circuit
 from evalwindow.config import Config, ReplayModel, WarmModel
 from evalwindow.config_file import read_config
 from evalwindow.engines.base import Engine
@@ -26,6 +27,8 @@ from evalwindow.queue import Queue
 from evalwindow.settings import Settings
 from evalwindow.store import Store
 from evalwindow.tokens import PromptCounter
+
+API_PATIENCE_S = 90.0  # with an API that throttles or is away, at most; then its breaker counts it
 
 
 class Hints(Protocol):
@@ -68,6 +71,11 @@ class Services:
             chosen = self.config.pools.get(pool)
             self._counters[pool] = PromptCounter.of(chosen.model) if chosen else None
         return self._counters[pool]
+
+    @property
+    def breakers(self) -> Circuit:
+        """What is left alone for a while because it failed too often."""
+        return Circuit(self.store, self.config)
 
     @property
     def backoff(self) -> Backoff:
@@ -124,4 +132,6 @@ def _engine(services: Services, model: str) -> Engine:
         return ReplayEngine.load(chosen.outputs)
     from evalwindow.engines.openai import OpenAIEngine  # a second of imports that only APIs need
 
-    return OpenAIEngine(config=config, environ=os.environ)
+    patience_s = min(API_PATIENCE_S, settings.engine_patience_s)
+    backoff = Backoff(base_s=0.5, cap_s=20.0, patience_s=patience_s)
+    return OpenAIEngine(config=config, environ=os.environ, backoff=backoff)

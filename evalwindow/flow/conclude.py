@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from evalwindow.comparable import comparable_results
+from evalwindow.config import REPLAY_POOL
 from evalwindow.flow.audience import channels_of
 from evalwindow.gate import judge
 from evalwindow.metrics import summarise
@@ -15,12 +16,15 @@ from evalwindow.services import Services
 DEFAULT_BRANCH = "main"
 
 
-async def conclude(services: Services, run_id: str) -> None:
-    """Summarise and judge a run whose shards are all final; the first to conclude wins, the others change nothing."""
-    await outlasting(lambda: _conclude(services, run_id))
+async def conclude(services: Services, run_id: str, *, suspects: frozenset[str] | None = None) -> None:
+    """Summarise and judge a run whose shards are all final; the first to conclude wins, the others change nothing.
+
+    `suspects`: breakers with something to close, where that is known.
+    """
+    await outlasting(lambda: _conclude(services, run_id, suspects))
 
 
-def _conclude(services: Services, run_id: str) -> None:
+def _conclude(services: Services, run_id: str, suspects: frozenset[str] | None) -> None:
     store = services.store
     run = store.run(run_id)
     if run.state.final:
@@ -31,7 +35,9 @@ def _conclude(services: Services, run_id: str) -> None:
     baseline = comparable_results(store, suite, reference) if reference else None
     noise = noise_for(store, run, suite, reference)
     verdict = judge(suite, results, baseline, baseline_run=reference, noise=noise)
-    store.conclude(run_id, summary, verdict, channels_of(run.source))
+    if store.conclude(run_id, summary, verdict, channels_of(run.source)) and run.pool != REPLAY_POOL:
+        errors = sum(result.error is not None for result in results)
+        services.breakers.concluded(run.team, run_id, errors=errors, results=len(results), suspects=suspects)
 
 
 def promoted(services: Services, suite: str, branch: str) -> str | None:

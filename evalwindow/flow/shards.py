@@ -8,6 +8,7 @@ import logging
 from evalwindow.errors import EngineUnavailable
 from evalwindow.evaluate import Evaluator
 from evalwindow.flow.conclude import conclude
+from evalwindow.flow.guards import Guard
 from evalwindow.leases import Lease
 from evalwindow.model import EngineInfo
 from evalwindow.recorder import Recorder, outlasting
@@ -29,40 +30,62 @@ async def run_shard(services: Services, shard_id: str) -> None:
 
 
 async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
-    """Work until done, or until the lease ends."""
+    """Work until done, until the lease ends, or until this process may wait no longer for what its engines have."""
     work = asyncio.create_task(_work(services, claimed, lease))
     ended = asyncio.create_task(lease.ended.wait())
+    drained = asyncio.create_task(_drained(services))
     try:
-        await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, ended, drained}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
-            log.info("shard %s: lease %s, stopped", claimed.id, lease.why)
+            log.info("shard %s: %s, stopped", claimed.id, f"lease {lease.why}" if lease.why else "prompts left behind")
     finally:  # also when this call is cancelled: nothing goes on without its lease
-        work.cancel()
-        ended.cancel()
-        await asyncio.gather(work, ended, return_exceptions=True)
+        for task in (work, ended, drained):
+            task.cancel()
+        await asyncio.gather(work, ended, drained, return_exceptions=True)
     if not work.cancelled():
         work.result()
+    elif not lease.why:
+        await _hand_back(services, claimed)
+
+
+async def _drained(services: Services) -> None:
+    """Until a process that is to end has waited long enough."""
+    await services.stopping.wait()
+    await asyncio.sleep(services.settings.drain_s)
 
 
 async def _work(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
-    """Evaluate the shard. At its window's end, or this process's, it is handed back: no attempt has failed then."""
+    """Evaluate the shard, if the breakers of its engines let it."""
+    guard = Guard(services, claimed)
+    try:
+        wait_until = await guard.enter()
+        if wait_until is None:
+            await _try(services, claimed, lease, guard)
+        else:
+            await guard.put_off(wait_until, f"waits for {' and '.join(guard.suspects)}")
+    finally:
+        await guard.leave()
+
+
+async def _try(services: Services, claimed: ClaimedShard, lease: Lease, guard: Guard) -> None:
+    """Evaluate it. At its window's end, or this process's, it is handed back: no attempt has failed then."""
     slots = Slots(services.lanes, services.stopping.is_set, lease.closed, team=claimed.team)
     try:
-        last = await _evaluate(services, claimed, slots)
+        last = await _evaluate(services, claimed, slots, guard)
     except Interrupted:
         await _hand_back(services, claimed)
     except EngineUnavailable as error:
         log.warning("shard %s: %s", claimed.id, error)
         if slots.shut:  # the engine went with the window
             await _hand_back(services, claimed)
-        else:
+        elif not await guard.failed(error):
             await _give_up(services, claimed, str(error))
     except Exception as error:  # one shard's defect must not take the consumer down; the row keeps the reason
         log.exception("shard %s failed", claimed.id)
         await _give_up(services, claimed, f"{type(error).__name__}: {error}")
     else:
         if last:
-            await conclude(services, claimed.run_id)
+            await conclude(services, claimed.run_id, suspects=claimed.suspects)
 
 
 async def _hand_back(services: Services, claimed: ClaimedShard) -> None:
@@ -79,7 +102,7 @@ async def _give_up(services: Services, claimed: ClaimedShard, reason: str) -> No
         await conclude(services, claimed.run_id)
 
 
-async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> bool:
+async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots, guard: Guard) -> bool:
     """Every sample of the shard that has no result yet; on smoke also the tripwire's further calls.
 
     The shard is done then; True when nothing of its run remains.
@@ -99,10 +122,11 @@ async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots) -> 
         evaluator = Evaluator(
             suite=suite,
             candidate=claimed.candidate,
-            engine_of=services.engine_of,
+            engine_of=guard.engine_of,
             cache=recorder if claimed.use_cache else None,
             slots=slots,
             backoff=services.backoff,
+            docket=recorder,
         )
         info = await _note_engine(services, claimed, evaluator)
         work = ShardWork(suite=suite, evaluator=evaluator, recorder=recorder, info=info)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt
 
-from evalwindow.errors import EngineRefused, EngineUnavailable, TemplateInvalid
+from evalwindow.errors import EngineRefused, TemplateInvalid
 from evalwindow.model import Completion, Message, Sample, Sampling, Score
 from evalwindow.scorers.base import Ask, Scorer
 from evalwindow.scorers.jsontext import read_json
@@ -41,7 +41,10 @@ _SYSTEM = (
 
 
 class ModelGraded(Scorer):
-    """What the judge says; unscored, and never wrong, when the judge fails or its reply can't be read."""
+    """What the judge says; unscored, and never wrong, when the judge refuses or its reply can't be read.
+
+    A judge that is away is asked later: EngineUnavailable is raised.
+    """
 
     needs_target: ClassVar[bool] = False
 
@@ -64,7 +67,7 @@ class ModelGraded(Scorer):
         sampling = Sampling(max_tokens=self.max_tokens)
         try:
             reply = await ask(self.judge, self.messages(sample, completion.text), sampling, _FORMS[self.form])
-        except (EngineRefused, EngineUnavailable) as failure:
+        except EngineRefused as failure:
             return Score.unscored(f"judge {self.judge!r} failed: {failure}")
         return self._read(reply.text)
 

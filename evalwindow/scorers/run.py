@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from evalwindow.errors import EngineUnavailable
 from evalwindow.model import Completion, Sample, Score
 from evalwindow.scorers.base import Ask, Scorer
 
@@ -16,7 +17,8 @@ MAX_TEXT = 1_000  # characters kept of a reason or an extracted answer
 async def score_all(scorers: Sequence[Scorer], sample: Sample, completion: Completion, ask: Ask) -> dict[str, Score]:
     """Score by label. A scorer that raises, or gives a value that is not in 0..1, leaves the sample unscored.
 
-    What is no Exception (work is to end) is raised, after all scorers are done.
+    What is no Exception (work is to end) is raised, after all scorers are done; so is EngineUnavailable: a judge that
+    is away is asked later.
     """
     scoring = (_score(scorer, sample, completion, ask) for scorer in scorers)
     scores = await asyncio.gather(*scoring, return_exceptions=True)
@@ -33,6 +35,8 @@ async def _score(scorer: Scorer, sample: Sample, completion: Completion, ask: As
     try:
         score = await scorer.score(sample, completion, ask)
         return _checked(score)
+    except EngineUnavailable:
+        raise
     except Exception as failure:  # noqa: BLE001 - whatever it is, the run goes on without this score
         return Score.unscored(_short(f"{scorer.type} failed: {type(failure).__name__}: {failure}"))
 

@@ -35,3 +35,12 @@ class Turn:
 
     wait_until: dt.datetime | None = None  # None: now
     probes: frozenset[str] = frozenset()  # of these it is the one that finds out
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedShard:
+    """A held shard whose engine was not available."""
+
+    id: str
+    token: int
+    may_retry: bool  # it has an attempt left

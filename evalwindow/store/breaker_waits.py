@@ -36,12 +36,22 @@ def _give_back_attempts(whose: str) -> TextClause:
         WITH chosen AS (
             SELECT s.id, CASE s.state WHEN 'running' THEN 1 ELSE 0 END AS least
             FROM shard s JOIN run ON run.id = s.run_id
-            WHERE s.state IN ('pending', 'dispatched', 'running') AND s.attempts > 0 AND {whose}
+            WHERE s.state IN ('pending', 'dispatched', 'running') AND s.attempts > 0
+                AND ({whose} OR position(:quoted in s.error) > 0)
             ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
         )
         UPDATE shard SET attempts = greatest(shard.attempts - :most, chosen.least)
         FROM chosen WHERE shard.id = chosen.id
     """)  # noqa: S608 - constants of this module
+
+
+#: Of a shard that failed for its engine; `until` null: the attempt counts, and it may be tried again at once.
+_HAND_BACK = text("""
+    UPDATE shard SET state = 'pending', lease_until = NULL, error = :reason, not_before = :until,
+        attempts = CASE WHEN CAST(:until AS timestamptz) IS NULL THEN attempts ELSE 0 END
+    WHERE id = :id AND state = 'running' AND token = :token
+    RETURNING pg_notify('evalwindow_work', CASE WHEN CAST(:until AS timestamptz) IS NULL THEN 'shards' ELSE 'later' END)
+""")
 
 
 def _put_off_deliveries(whose: str) -> TextClause:
@@ -98,10 +108,15 @@ def put_off(connection: Connection, breaker_id: str, *, until: dt.datetime) -> N
 
 
 def give_back_attempts(connection: Connection, breaker_id: str, *, most: int) -> None:
-    """Attempts that its shards lost while nobody knew yet that all fail; `most` each."""
+    """Attempts that its shards lost while nobody knew yet that all fail, `most` each. The error tells a judge's."""
     kind, name = _split(breaker_id)
     if kind in _ATTEMPTS:
-        connection.execute(_ATTEMPTS[kind], {"name": name, "most": most})
+        connection.execute(_ATTEMPTS[kind], {"name": name, "most": most, "quoted": f"model {name!r}"})
+
+
+def hand_back(connection: Connection, shard_id: str, token: int, *, reason: str, until: dt.datetime | None) -> None:
+    """A held shard failed for its engine. `until`: that is away, so no attempt of the shard has ever been its own."""
+    connection.execute(_HAND_BACK, {"id": shard_id, "token": token, "reason": reason, "until": until})
 
 
 def wake(connection: Connection, breaker_id: str, *, was: dt.datetime | None) -> None:

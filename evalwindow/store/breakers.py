@@ -30,8 +30,8 @@ from evalwindow.breakers import (
 )
 from evalwindow.config import Breaker
 from evalwindow.errors import NotFound
-from evalwindow.store.breaker_rows import BreakerEvent, BreakerRow, Turn
-from evalwindow.store.breaker_waits import give_back_attempts, put_off, wake
+from evalwindow.store.breaker_rows import BreakerEvent, BreakerRow, FailedShard, Turn
+from evalwindow.store.breaker_waits import give_back_attempts, hand_back, put_off, wake
 from evalwindow.store.database import Database
 from evalwindow.store.deliveries import queue_alerts
 from evalwindow.store.ids import new_id
@@ -118,10 +118,13 @@ class Breakers(Database):
         probe: bool = False,
         at_least_s: float = 0.0,
         alerts: Sequence[str] = (),
+        shard: FailedShard | None = None,
     ) -> Standing:
         """Count a failure; how the breaker is then. When that opens it, what it guards waits, and `alerts` are told.
 
-        What failed before it opened gets the attempts back that this may have cost.
+        What failed before it opened gets the attempts back that this may have cost. `shard` is handed back in the same
+        transaction: uncounted and for later where the breaker is not closed, else for another attempt if it may have
+        one.
         """
 
         def change(standing: Standing, now: dt.datetime) -> Step:
@@ -130,6 +133,8 @@ class Breakers(Database):
         with self._transaction() as connection:
             connection.execute(insert(breaker).values(id=breaker_id, state=Phase.CLOSED).on_conflict_do_nothing())
             before, after = _change(connection, breaker_id, change, alerts=alerts)
+            if shard is not None and (after.phase is not Phase.CLOSED or shard.may_retry):
+                hand_back(connection, shard.id, shard.token, reason=reason, until=after.retry_at)
             if after.phase is Phase.OPEN and before != after:
                 put_off(connection, breaker_id, until=_retry_at(after))
             if after.phase is Phase.OPEN and before.phase is Phase.CLOSED:

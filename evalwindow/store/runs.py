@@ -82,6 +82,11 @@ class Runs(Database):
             raise NotFound(kind="run", name=run_id)
         return read_run(row)
 
+    def is_admitted(self, key: str) -> bool:
+        """Whether a run of this key was admitted before."""
+        with self._transaction() as connection:
+            return connection.scalar(select(run.c.id).where(run.c.key == key)) is not None
+
     def shards(self, run_id: str) -> list[ShardRow]:
         """A run's shards in the order of its samples."""
         statement = select(shard).where(shard.c.run_id == run_id).order_by(shard.c.seq)

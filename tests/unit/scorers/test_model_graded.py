@@ -69,11 +69,15 @@ def test_a_reply_that_can_not_be_read_is_unscored_and_not_wrong(bench, scorer, r
     assert score.reason.startswith("judge 'big' replied ")
 
 
-@pytest.mark.parametrize("failure", [EngineRefused("too long"), EngineUnavailable("gone")])
-def test_a_judge_that_fails_leaves_the_sample_unscored(bench, failure):
-    score, _ = judged(bench, CHOICE, failure)
+def test_a_judge_that_refuses_leaves_the_sample_unscored(bench):
+    score, _ = judged(bench, CHOICE, EngineRefused("too long"))
     assert score.value is None
-    assert score.reason == f"judge 'big' failed: {failure}"
+    assert score.reason == "judge 'big' failed: too long"
+
+
+def test_a_judge_that_is_away_is_asked_later(bench):
+    with pytest.raises(EngineUnavailable, match="gone"):
+        judged(bench, CHOICE, EngineUnavailable("gone"))
 
 
 def test_the_judge_is_asked_with_rubric_target_and_a_form_for_its_reply(bench):
