@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 HEALTH_POLL_S = 0.2
 LAST_LINES = 15
+ANSWER_S = 10.0  # for a server to say that it is healthy
+HEALTHY_LOOKS = 3  # in a row: one that is dying may still say so for a moment
+DEATH_S = 5.0  # of a server whose core has died
 LEAST_START_S = 600.0  # a start may take this long; or four times the pool's cold_start_s, if that is longer
 EXIT_AFTER_DRAIN_S = 10.0  # for the server to leave when its requests are done
 
@@ -118,7 +121,20 @@ class EngineHost:
 
     async def answers_health(self) -> bool:
         async with EngineProbe(self.socket, name=self.plan.name) as probe:
-            return await probe.healthy()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    return await probe.healthy()
+        return False
+
+    async def lives(self) -> bool:
+        """Look closely, because somebody says that it broke off."""
+        deadline, healthy = time.monotonic() + DEATH_S, 0
+        while healthy < HEALTHY_LOOKS:
+            await asyncio.sleep(HEALTH_POLL_S)
+            healthy = healthy + 1 if await self.answers_health() else 0
+            if self._process.returncode is not None or (not healthy and time.monotonic() > deadline):
+                return False
+        return True
 
     async def _healthy(self) -> None:
         patience = max(LEAST_START_S, 4 * self.plan.pool.cold_start_s)

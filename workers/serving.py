@@ -84,9 +84,10 @@ class Serving:
             await self._end()
         self._state = STARTING
 
-    async def bury(self) -> None:
-        """The engine died or hangs: nothing of it is left."""
-        self.leave()
+    async def bury(self, *, since: float | None = None) -> None:
+        """The engine died, or hangs `since` (by the monotonic clock): nothing of it is left."""
+        self.governor.mourn(since=since)
+        self._withdraw()
         if self.host is not None:
             host, self.host = self.host, None
             await host.kill()
@@ -122,6 +123,9 @@ class Serving:
     def leave(self) -> None:
         """No engine is ready: prompts wait, and nobody else knows of one."""
         self.governor.shut()
+        self._withdraw()
+
+    def _withdraw(self) -> None:
         self._state = DRAINING if self._state == READY and self.host is not None else STARTING
         self._paths.record.unlink(missing_ok=True)
 

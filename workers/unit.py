@@ -12,6 +12,7 @@ from evalwindow.errors import EvalwindowError
 from evalwindow.fit import check_fit, room_beside
 from workers.consumer import Consumer
 from workers.enginehost import EngineHost, EnginePlan
+from workers.pulse import standstill
 from workers.rest import Calendar, has_to_wake, may_rest
 from workers.serving import Serving
 from workers.turns import Turns
@@ -45,6 +46,7 @@ class Unit:
         self._replacing = asyncio.Event()
         self._turn = ""  # the rollout in which it is ours
         self._how_to_rest = ""
+        self._still_since = 0.0  # an engine that hangs; by the monotonic clock
 
     async def run(self) -> None:
         """Ends after SIGTERM or SIGINT, with nothing left running. Raises EvalwindowError if the first start fails."""
@@ -81,6 +83,8 @@ class Unit:
         assert host is not None
         what = await _first(
             (self._revive, _gone(host)),
+            (self._look, self._serving.governor.doubted.wait()),
+            (self._end_hang, self._hangs(host)),
             (self._replace, self._replacing.wait()),
             (self._roll, self._has_turn()),
             (self._rest, self._rests()),
@@ -103,6 +107,26 @@ class Unit:
         plan = self._serving.plan
         log.error("engine of pool %s died; log: %s", plan.name, plan.paths.log)
         await self._serving.bury()
+        await self._start_until_ready()
+
+    async def _look(self) -> None:
+        """A consumer says that the engine broke off with a prompt."""
+        host = self._serving.host
+        assert host is not None
+        if await host.lives():
+            self._serving.governor.trust()
+        else:
+            await self._revive()
+
+    async def _hangs(self, host: EngineHost) -> None:
+        self._still_since = await standstill(host, self._serving.governor)
+
+    async def _end_hang(self) -> None:
+        """As after a death. The time in which it hung was no work."""
+        plan, prompts = self._serving.plan, self._serving.governor.inside
+        told = (plan.name, plan.pool.hang_s, prompts)
+        log.error("engine of pool %s hangs: no token for %g s, with %d prompts in it; it is ended", *told)
+        await self._serving.bury(since=self._still_since)
         await self._start_until_ready()
 
     async def _wake(self) -> None:

@@ -20,6 +20,8 @@ from evalwindow.model import CompletionRequest, Message, Sampling
 
 log = logging.getLogger(__name__)
 
+FIRST = -1_000_000  # vLLM's priority: lower runs first
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -50,6 +52,10 @@ class EngineProbe:
         except (EngineUnavailable, EngineRefused):
             return False
         return True
+
+    async def beat(self) -> None:
+        """One token, before all others. Raises EngineUnavailable or EngineRefused; one that hangs never answers."""
+        await self._answer((Message(role="user", content="Are you there?"),), max_tokens=1, priority=FIRST)
 
     async def facts(self) -> Facts:
         version = await self._http.get("/version")
@@ -84,10 +90,15 @@ class EngineProbe:
         return await calibrate(self._http, name=self._name, pool=pool, lanes=lanes, context=context)
 
     async def _answer(
-        self, messages: tuple[Message, ...], *, max_tokens: int, schema: Mapping[str, Any] | None = None
+        self,
+        messages: tuple[Message, ...],
+        *,
+        max_tokens: int,
+        schema: Mapping[str, Any] | None = None,
+        priority: int = 0,
     ) -> str:
         request = CompletionRequest(
             model=self._name, messages=messages, sampling=Sampling(max_tokens=max_tokens), schema=schema
         )
-        answer = await self._http.post("/v1/chat/completions", chat_body(request, model=self._name, priority=0))
+        answer = await self._http.post("/v1/chat/completions", chat_body(request, model=self._name, priority=priority))
         return str(answer["choices"][0]["message"]["content"] or "")

@@ -70,14 +70,14 @@ class GovernorServer:
 
     def shut(self) -> None:
         """The engine is to be away, drains or rests: who asks waits, who is in may end."""
-        self._shut(died=False)
+        self._shut(died=False, now=time.monotonic())
 
     def mourn(self, *, since: float | None = None) -> None:
         """The engine died or hangs: shut. What it did `since` (by the monotonic clock) was no work."""
         now = time.monotonic()
         if since is not None:
             self._governor.forgive(now - since, now=now)
-        self._shut(died=True)
+        self._shut(died=True, now=now)
 
     def trust(self) -> None:
         """The engine lives, whatever was said of it."""
@@ -86,9 +86,9 @@ class GovernorServer:
             self._governor.resume(now=time.monotonic())
             self.look()
 
-    def _shut(self, *, died: bool) -> None:
+    def _shut(self, *, died: bool, now: float) -> None:
         self._open, self._died = False, died
-        self._governor.shut(now=time.monotonic())
+        self._governor.shut(now=now)
         self._judge(died=died)
         self._want()
 

@@ -32,10 +32,10 @@ class Engine:
         if ready:
             self.governor.open(limits, now=0.0)
 
-    def ask(self, tier, how_many=1, *, team="a", chars=20, most=10):
+    def ask(self, tier, how_many=1, *, team="a", chars=20, most=10, alone=False):
         keys = [(0, next(self._numbers)) for _ in range(how_many)]
         for key in keys:
-            self.governor.ask(key, Ticket(tier=tier, team=team, chars=chars, max_tokens=most))
+            self.governor.ask(key, Ticket(tier=tier, team=team, chars=chars, max_tokens=most, alone=alone))
         return keys
 
     def turns(self):
@@ -205,7 +205,7 @@ def test_it_knows_since_when_nobody_was_there():
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["smoke", "regression", "regression", "leave", "leave", "fail", "give up", "wait", "shut", "open"]
+            ["smoke", "regression", "alone", "regression", "leave", "leave", "fail", "give up", "wait", "shut", "open"]
         ),
         st.integers(0, 5),
         st.sampled_from(["a", "b", "c"]),
@@ -219,12 +219,15 @@ class Story:
     """Events on an engine, and what must hold after each."""
 
     def __init__(self, kv_tokens):
-        self.engine, self.waiting = Engine(replace(LIMITS, kv_tokens=kv_tokens)), []
+        self.engine, self.waiting, self.alone = Engine(replace(LIMITS, kv_tokens=kv_tokens)), [], []
 
     def play(self, kind, number, team, chars):
         self.engine.now += 0.25
         if kind in ("smoke", "regression"):
             self.waiting += self.engine.ask(Tier(kind), number, team=team, chars=chars)
+        elif kind == "alone":
+            self.alone += self.engine.ask(Tier.SMOKE if number % 2 else Tier.REGRESSION, team=team, alone=True)
+            self.waiting.append(self.alone[-1])
         elif kind in ("leave", "fail"):
             self.end(number, USED if kind == "leave" else None)
         elif kind == "give up" and self.waiting:
@@ -251,6 +254,7 @@ class Story:
         assert len(self.engine.inside) <= LIMITS.sequences
         assert self.engine.governor._count[REGRESSION] <= LIMITS.regression
         assert self.engine.governor.waiting == len(self.waiting)
+        assert len(self.engine.inside) == 1 or not set(self.alone) & set(self.engine.inside)
 
     def play_out(self):
         self.turn("open")
