@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     mail_timeout_s: float = Field(20.0, gt=0, le=40, description="one mail is handed in within this time")
     lease_s: float = Field(20.0, gt=0, description="a shard whose lease is this old is given to somebody else")
     engine_patience_s: float = Field(180.0, gt=0, description="a prompt waits so long for an engine that restarts")
+    drain_s: float = Field(
+        20.0, gt=0, le=25, description="prompts that an engine has at SIGTERM get so long; then shards go back without"
+    )
     max_attempts: int = Field(5, ge=1, description="a shard that was claimed this often without finishing has failed")
     poll_s: float = Field(
         0.25, gt=0, description="pause of the dispatcher between two looks while PostgreSQL can't wake it"

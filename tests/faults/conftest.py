@@ -10,12 +10,15 @@ import pytest
 from redis import Redis
 from sqlalchemy import create_engine, text
 
+from demo.github_standin import Standin
+from demo.walkthrough.stage import standin_running
 from evalwindow.embedded import start_postgres, start_redis
 from evalwindow.services import Services, build
 from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import metadata
 from soak.invariants import watch
+from tests.faults.scene import Scene
 from tests.faults.servers import Mortal
 from tests.real.house import Api, House
 
@@ -105,3 +108,12 @@ def services(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services
     built = build(read_settings(house.environ))
     yield built
     asyncio.run(built.aclose())
+
+
+@pytest.fixture
+def scene(house: House, services: Services) -> Iterator[Scene]:
+    """The house with a GitHub and, where it is started, a web app; everything is checked by `ends_well`."""
+    github = Standin()
+    with standin_running(github) as url:
+        yield Scene(house, services, github=github, github_url=url)
+        house.close()  # before GitHub and the servers: what it would say then is of no interest

@@ -21,10 +21,6 @@ from tests.real.store.world import SUMMARY, VERDICT, World, result
 from tests.unit.worlds import make_suite, rows
 
 SHA = "0123456789abcdef"
-BOOK = """
-    INSERT INTO usage (team, day, gpu_s, cost, results, runs) VALUES ('red', current_date, 0.2, 0.04, 4, 1)
-    ON CONFLICT DO NOTHING
-"""
 
 
 @pytest.fixture
@@ -47,8 +43,6 @@ def sound(world: World) -> str:
     for channel in ("check", "comment"):
         world.store.claim_delivery(30.0)
         world.store.sent(run_id, channel, "1")
-    with world.store._transaction() as connection:
-        connection.execute(text(BOOK))
     return run_id
 
 
