@@ -88,7 +88,8 @@ TWICE = (
     """,
     """
     SELECT repo || '#' || pull_request || ' at ' || head_sha || ': ' || count(*) || ' runs of ' || suite
-    FROM run WHERE pull_request IS NOT NULL GROUP BY repo, pull_request, head_sha, suite HAVING count(*) > 1
+    FROM run WHERE pull_request IS NOT NULL AND state <> 'superseded'
+    GROUP BY repo, pull_request, head_sha, suite HAVING count(*) > 1
     """,
 )
 

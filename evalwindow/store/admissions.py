@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from evalwindow.config import Quota
@@ -36,13 +36,13 @@ class Admissions(Database):
     ) -> tuple[str, bool]:
         """Write a run and its shards (lists of sample ids) in one transaction: (run id, whether it is new).
 
-        The same key again gives the first run and changes nothing. Unfinished runs of the same pull request at
-        another commit are superseded, whatever their suite (the new commit may have dropped it), and their check, if
-        they have one, is told. Webhooks may arrive out
-        of order: `ordinal` (say the pull request's updated_at in seconds) orders commits, and a run that comes
-        after one with a higher ordinal is itself admitted as superseded. Without ordinals arrival order counts.
-        `channels` are told that the run exists. A run of a night may start prompts no longer than the night; NotFound
-        for a night that does not exist.
+        The same key again gives the first run and changes nothing, unless a higher ordinal says that the pull request
+        is back at that commit: then it is the newest, and if its run was superseded there is another one. Unfinished
+        runs of the same pull request at another commit are superseded, whatever their suite (the new commit may have
+        dropped it), and their check, if they have one, is told. Webhooks may arrive out of order: `ordinal` (say the
+        pull request's updated_at in seconds) orders commits, and a run that comes after one with a higher ordinal is
+        itself admitted as superseded. Without ordinals arrival order counts. `channels` are told that the run exists.
+        A run of a night may start prompts no longer than the night; NotFound for a night that does not exist.
 
         Raises QuotaExceeded where the team would have more than `quota` allows, whoever else submits at the same
         moment; older commits are superseded all the same. A run that asks what an open one of the team asks already is
@@ -52,7 +52,7 @@ class Admissions(Database):
             raise BadInput(f"run {new.key!r} needs at least one shard, and each shard at least one sample")
         with self._transaction() as connection:
             known = _known(connection, new)
-            if known is not None:
+            if known is not None and not _is_wanted_again(connection, new, known):
                 return known, False
             window_end, late = _window_end(connection, new), _newer_exists(connection, new)
             if not late:
@@ -70,6 +70,20 @@ def _known(connection: Connection, new: NewRun) -> str | None:
         advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request)
     advisory_lock(connection, "team", new.team)
     return connection.scalar(select(run.c.id).where(run.c.key == new.key))
+
+
+def _is_wanted_again(connection: Connection, new: NewRun, known: str) -> bool:
+    """After a push back to its commit: the known run is the newest again. True: it was superseded, no answer."""
+    row = connection.execute(select(run.c.state, run.c.ordinal).where(run.c.id == known)).one()
+    if new.ordinal is None or row.ordinal is None or row.ordinal >= new.ordinal or _newer_exists(connection, new):
+        return False
+    superseded = bool(row.state == RunState.SUPERSEDED)
+    if not superseded:
+        _supersede(connection, new)
+        queue_known(connection, [known], "comment")
+    values = {"key": f"{new.key} superseded {known}"} if superseded else {"ordinal": new.ordinal}
+    connection.execute(update(run).where(run.c.id == known).values(values))
+    return superseded
 
 
 def _refusal(
