@@ -1,7 +1,8 @@
 """Prompt templates: a small, bounded part of Jinja2, for a pull request may bring its own.
 
 Allowed are text, variables, `if`, `for`, comparisons and the filters below. Calls, assignments, multiplication and
-concatenation are not: with them a template of one line could fill the memory or never end.
+concatenation are not: with them a template of one line could fill the memory or never end. What is left is counted
+while it is done: characters and items that filters, comparisons and slices touch, and rounds by the size of their loop.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from evalwindow.errors import TemplateInvalid, UnknownName
 
 MAX_TEMPLATE = 20_000  # characters
 MAX_OUTPUT = 200_000  # characters
 MAX_DEPTH = 40
-MAX_STEPS = 20_000  # rounds of all loops of one rendering
+MAX_ROUNDS = 20_000  # of all loops of one rendering
+MAX_WORK = 2_000_000  # characters and items touched in one rendering: half a second at the very most, and of a
+LEAST_WORK, WORK_EACH = 200_000, 100  # sample so much, and so much for each of its characters: a suite has many samples
 
 _NODES = (
     nodes.Template,
@@ -69,7 +73,7 @@ def render(text: str, variables: Mapping[str, Any]) -> str:
     """The template's output; raises TemplateInvalid: not allowed, unknown variable (nearest name), or too large."""
     template = _compiled(text)
     try:
-        return _gathered(template.generate({**variables, "__steps": _Steps()}))
+        return _gathered(template.generate({**variables, "__work": _Work(_weight(variables))}))
     except UndefinedError as reason:
         raise TemplateInvalid(_undefined(str(reason), variables)) from None
     except TemplateInvalid:
@@ -93,7 +97,7 @@ def _compiled(text: str) -> Template:
     try:
         tree = environment.parse(text)
         _check(tree, depth=0)
-        return environment.from_string(_counted(tree))
+        return environment.from_string(_Counting().visit(tree))
     except TemplateSyntaxError as reason:
         raise TemplateInvalid(f"line {reason.lineno}: {reason.message}") from None
     except (TemplateError, RecursionError, SyntaxError, MemoryError) as reason:
@@ -105,7 +109,7 @@ def _environment() -> SandboxedEnvironment:
     environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     environment.globals.clear()
     environment.filters = {name: _bounded(FILTERS[name]) for name in _FILTERS}
-    environment.filters |= {"join": _join, "tojson": _tojson, "counted": _count}
+    environment.filters |= {"join": _join, "tojson": _tojson, "counted": _count, "weighed": _weigh}
     return environment
 
 
@@ -134,30 +138,89 @@ def _refusal(node: nodes.Node) -> str | None:
     return None
 
 
-def _counted(tree: nodes.Template) -> nodes.Template:
-    """Every loop goes through a filter that counts its rounds."""
-    for loop in tree.find_all(nodes.For):
-        loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
-    return tree
+class _Counting(NodeTransformer):
+    """Whatever takes time in proportion to a value gets it through a filter that counts."""
+
+    def visit_For(self, loop: nodes.For) -> nodes.For:  # noqa: N802 - Jinja2's name
+        body = [*loop.body, *([loop.test] if loop.test else [])]
+        size = nodes.Const(1 + sum(1 for part in body for _ in part.find_all(nodes.Node)), lineno=loop.lineno)
+        self.generic_visit(loop)
+        loop.iter = nodes.Filter(loop.iter, "counted", [size], [], None, None, lineno=loop.lineno)
+        return loop
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.node = _weighed(node.node)
+        return _weighed(node)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _weighed(node.expr)
+        for operand in node.ops:
+            operand.expr = _weighed(operand.expr)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.node, node.args = _weighed(node.node), [_weighed(each) for each in node.args]
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _weighed(node.node)
+        return node
 
 
-class _Steps:
-    """Rounds of all loops of one rendering."""
+def _weighed(node: Any) -> nodes.Filter:
+    return nodes.Filter(node, "weighed", [], [], None, None, lineno=node.lineno)
 
-    def __init__(self) -> None:
-        self.taken = 0
 
-    def take(self, steps: int) -> None:
-        self.taken += steps
-        if self.taken > MAX_STEPS:
-            raise TemplateInvalid(f"loops take more than {MAX_STEPS} rounds")
+class _Work:
+    """What one rendering has done so far."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: characters and items of the variables."""
+        self.rounds = self.done = 0
+        self.most = min(MAX_WORK, LEAST_WORK + WORK_EACH * size)
+
+    def loop(self, rounds: int, *, size: int) -> None:
+        """Rounds of a loop with so many parts."""
+        self.rounds += rounds
+        if self.rounds > MAX_ROUNDS:
+            raise TemplateInvalid(f"loops take more than {MAX_ROUNDS} rounds")
+        self.take(rounds * size)
+
+    def take(self, work: int) -> None:
+        self.done += work
+        if self.done > self.most:
+            raise TemplateInvalid(
+                f"its filters, comparisons and loops touch more than {self.most} characters and items; do less in loops"
+            )
 
 
 @pass_context
-def _count(context: Context, items: Iterable[Any]) -> list[Any]:
+def _count(context: Context, items: Iterable[Any], size: int) -> list[Any]:
     rounds = list(items)
-    context["__steps"].take(len(rounds))
+    context["__work"].loop(len(rounds), size=size)
     return rounds
+
+
+@pass_context
+def _weigh(context: Context, value: Any) -> Any:
+    context["__work"].take(_weight(value))
+    return value
+
+
+def _weight(value: Any) -> int:
+    """Characters and items, those inside too."""
+    if isinstance(value, str):
+        return 1 + len(value)
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_weight, value)) + sum(map(_weight, value.values()))
+    if isinstance(value, (list, tuple)):
+        return 1 + sum(map(_weight, value))
+    return 1
 
 
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
