@@ -10,8 +10,10 @@ from markdown_it import MarkdownIt
 
 from evalwindow.report.markdown import block, inline, plain
 
-#: As GitHub does: raw HTML comes through, tables, bare links become links.
+#: As GitHub does: raw HTML comes through, tables, bare links become links. A bare domain does not, `www.` apart: that is
+#: looked for in `_harmless`.
 GITHUB = MarkdownIt("gfm-like", {"linkify": True, "html": True})
+GITHUB.linkify.set({"fuzzy_link": False})
 OURS = {"p", "code", "pre", "table", "thead", "tbody", "tr", "th", "td"}
 PIECES = [
     *("@org/team", "@user", "&commat;team", "&#64;team", "![x](http://evil.example/x.png)", "[a](http://evil.example)"),
@@ -67,6 +69,7 @@ def _harmless(markdown: str) -> _Seen:
     assert seen.tags <= OURS, (markdown, seen.tags)
     assert not re.search(r"@\w", seen.text), markdown
     assert not re.search(r"(^|\W)(#|GH-)\d", seen.text, re.IGNORECASE), markdown
+    assert not re.search(r"www\.", seen.text, re.IGNORECASE), markdown
     return seen
 
 
@@ -94,7 +97,10 @@ def test_a_commit_s_number_is_no_link():
     assert "c0ffee1234567" not in plain("see c0ffee1234567")
 
 
-@pytest.mark.parametrize("text", ["@org/team", "![x](http://evil.example/x.png)", "http://evil.example", "<b>"])
+@pytest.mark.parametrize(
+    "text",
+    ["@org/team", "![x](http://evil.example/x.png)", "http://evil.example", "<b>", "www.evil.example", "a@evil.com"],
+)
 def test_the_judge_of_these_tests_sees_what_is_not_quoted(text):
     with pytest.raises(AssertionError):
         _harmless(text)
