@@ -174,6 +174,8 @@ class Evaluator:
         alone, engine = case.alone(), self.engine_of(request.model)
         try:
             async with self.slots.hold(request, alone=alone) as hold:
+                if alone:
+                    await case.look_again()
                 if case.alone() and not alone:
                     return None
                 with _telling(hold):

@@ -65,6 +65,10 @@ class Docket(Protocol):
         """Learn what is held against these."""
         ...
 
+    async def look_again(self, keys: Iterable[str]) -> None:
+        """Likewise, if that can be had at once: the engine waits."""
+        ...
+
     async def strike(self, suspect: Suspect, *, whole: Suspect, error: str, proven: bool) -> None:
         """An engine died with it inside; `proven`: and with nobody else."""
         ...
@@ -103,6 +107,11 @@ class Case:
     def alone(self) -> bool:
         """May nobody else be in the engine with it? Raises Quarantined where it may not be asked at all."""
         return any(self._standing(suspect).alone for suspect in (self.prompt, self.whole))
+
+    async def look_again(self) -> None:
+        """Another process may have proven it while it waited for its turn."""
+        if self.docket is not None:
+            await self.docket.look_again([self.prompt.key, self.whole.key])
 
     def _standing(self, suspect: Suspect) -> Standing:
         standing = INNOCENT if self.docket is None else self.docket.standing(suspect.key)

@@ -150,6 +150,15 @@ class Recorder:
     async def look(self, keys: Iterable[str]) -> None:
         await self._look_up(list(keys), completions=False)
 
+    async def look_again(self, keys: Iterable[str]) -> None:
+        wanted = list(keys)
+        try:
+            known = await asyncio.to_thread(self.store.look_up, wanted, completions=False)
+        except ServiceDown as error:
+            log.warning("not looked up again: %s", error)
+        else:
+            self._ledger.doubts.learn(wanted, known.standings)
+
     def standing(self, key: str) -> Standing:
         return self._ledger.doubts.of(key)
 
