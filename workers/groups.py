@@ -38,11 +38,12 @@ async def spawn(
         stdout=output,
         stderr=output,
         process_group=0,
-        preexec_fn=lambda: _die_with(parent),
+        preexec_fn=lambda: die_with(parent),
     )
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """Of a child, before it becomes its command: SIGTERM when its parent dies, also if that has happened already."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)

@@ -9,10 +9,17 @@ import pytest
 from evalwindow.engines.vllm import VllmEngine
 from tests.real.engines.unit import GpuUnit, family, gone
 
+#: What tests of memory and steps (test_fit.py) look at, and others don't mind.
+POOL = {
+    "step_tokens": 128,
+    "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "16M", "--enable-logging-iteration-details"],
+}
+
 
 @pytest.fixture(scope="session")
 def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuUnit]:
-    unit = GpuUnit(tmp_path_factory.mktemp("unit"))
+    """Whoever ends or replaces its engine leaves one like it; only the last test may leave none (test_vllm_unit.py)."""
+    unit = GpuUnit(tmp_path_factory.mktemp("unit"), pool=POOL)
     unit.start()
     try:
         unit.wait_ready()

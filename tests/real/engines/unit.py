@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,13 @@ from evalwindow.engines.retry import Backoff
 from evalwindow.engines.vllm import VllmEngine
 from evalwindow.errors import NotFound
 from tests.real.engines.tiny import write_model
+from workers.groups import die_with
 
 POOL, MODEL = "warm", "tiny"
 READY_WITHIN_S = 540  # a start takes 15 s on an idle machine, minutes on a crowded one
+#: Of the engines of all tests. vLLM keeps there what it found out about a model's class, for which it starts a Python
+#: with all of its imports: a third of a start.
+VLLM_CACHE = Path(__file__).parents[3] / ".pytest_cache" / "vllm"
 
 
 @dataclass
@@ -34,6 +40,7 @@ class GpuUnit:
 
     folder: Path
     pool: Mapping[str, Any] = field(default_factory=dict)  # over the defaults
+    gpus: Mapping[str, float] = field(default_factory=dict)  # GiB of each
     arguments: tuple[str, ...] = ("--engine-only",)
     environment: Mapping[str, str] = field(default_factory=dict)
     adapters: dict[str, Mapping[str, bytes]] = field(default_factory=dict)  # what the store would hold, by digest
@@ -43,9 +50,10 @@ class GpuUnit:
         (self.folder / "suites").mkdir(parents=True, exist_ok=True)
         if not (self.folder / "model").exists():
             write_model(self.folder / "model")
-        self.write_config(self.pool)
+        self.write_config({})
 
     def write_config(self, pool: Mapping[str, Any]) -> None:
+        """evalwindow.yaml with `pool` over what this unit's pool has of its own."""
         tiny = {
             "model": "model",
             "dtype": "float32",
@@ -53,12 +61,21 @@ class GpuUnit:
             "max_model_len": 512,
             "shutdown_s": 20,
             "lora": {"max_adapters": 2, "max_rank": 8},
-            "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "67108864"],
-            "environment": {"OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"},
+            "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "16777216"],
+            "environment": {
+                "OMP_NUM_THREADS": "1",
+                "TORCH_COMPILE_DISABLE": "1",
+                "VLLM_CACHE_ROOT": str(VLLM_CACHE),
+                "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process less to start
+            },
         }
         lanes = {"smoke": {"slots": 6, "priority": -10}, "regression": {"slots": 10}}
         models = {MODEL: {"engine": "vllm", "pool": POOL}}
-        config = {"suites": "suites", "lanes": lanes, "pools": {POOL: {**tiny, **pool}}, "models": models}
+        pools, gpus = (
+            {POOL: {**tiny, **self.pool, **pool}},
+            {name: {"memory_gib": gib} for name, gib in self.gpus.items()},
+        )
+        config = {"suites": "suites", "lanes": lanes, "pools": pools, "models": models, "gpus": gpus}
         self.config_path.write_text(yaml.safe_dump(config))
 
     @property
@@ -98,7 +115,9 @@ class GpuUnit:
         }
         command = [sys.executable, "-m", "workers.gpu", "--pool", POOL, *self.arguments]
         with (self.folder / "unit.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, preexec_fn=partial(die_with, os.getpid())
+            )
 
     def wait_ready(self, *, but_not: int | None = None) -> EngineRecord:
         """The record of a ready engine, whose pid is another than `but_not`."""
@@ -116,11 +135,25 @@ class GpuUnit:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def kill(self) -> None:
+        """The unit's own process alone."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
     def stop(self) -> int:
-        """SIGTERM and the exit status."""
+        """SIGTERM and the exit status; the exit status alone of one that has ended."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(120)
+
+    @property
+    def consumers(self) -> dict[str, psutil.Process]:
+        """Tier -> process; a consumer that is ready bears its node name as its title."""
+        assert self.process is not None
+        titles = {child: " ".join(child.cmdline()) for child in psutil.Process(self.process.pid).children()}
+        found = {child: re.search(r"celeryd: (\w+)\.warm\.", title) for child, title in titles.items()}
+        return {match[1]: child for child, match in found.items() if match}
 
     def engine(self, *, patience_s: float = 10.0) -> VllmEngine:
         backoff = Backoff(patience_s=patience_s)

@@ -1,4 +1,7 @@
-"""The GPU unit: what it survives, and that it leaves nothing behind."""
+"""The GPU unit: what it survives, and that it leaves nothing behind.
+
+The last tests of the session's unit, since the last one here ends it.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +18,11 @@ import pytest
 
 from evalwindow.content import digest_of
 from evalwindow.model import Completion
-from tests.real.engines.requests import ask
+from tests.real.engines.requests import ask, insist
 from tests.real.engines.tiny import adapter_files
-from tests.real.engines.unit import GpuUnit, family, gone
+from tests.real.engines.unit import POOL, GpuUnit, family, gone
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuUnit]:
-    unit = GpuUnit(tmp_path_factory.mktemp("unit"))
-    unit.start()
-    try:
-        unit.wait_ready()
-        yield unit
-    finally:
-        unit.stop()
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def own(tmp_path: Path) -> Iterator[GpuUnit]:
 async def flood(unit: GpuUnit, prompts: int, *, max_tokens: int = 200) -> list[asyncio.Task[Completion]]:
     """Prompts in flight, of which at least one has been answered."""
     engine = unit.engine(patience_s=200)
-    calls = [asyncio.create_task(engine.complete(ask(f"prompt {n}", max_tokens=max_tokens))) for n in range(prompts)]
+    calls = [asyncio.create_task(insist(engine, ask(f"prompt {n}", max_tokens=max_tokens))) for n in range(prompts)]
     await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
     assert not all(call.done() for call in calls)
     return calls
@@ -71,13 +63,15 @@ async def test_a_killed_engine_is_started_again_and_prompts_in_flight_are_answer
 async def test_sighup_replaces_the_engine_while_prompts_are_answered(unit: GpuUnit) -> None:
     old = unit.wait_ready()
     processes = family(old.pid)
-    unit.write_config({"max_model_len": 384})
+    environment = unit.config.pools[POOL].environment
+    unit.write_config({"environment": {**environment, "SAYS": "evalwindow.yaml was read anew"}})
     calls = await flood(unit, 40)
     unit.signal(signal.SIGHUP)
     new = await asyncio.to_thread(unit.wait_ready, but_not=old.pid)
     calls += await flood(unit, 20)
     assert all(answer.finish_reason in ("stop", "length") for answer in await asyncio.gather(*calls))
-    assert (old.info.max_model_len, new.info.max_model_len) == (512, 384)
+    assert psutil.Process(new.pid).environ()["SAYS"] == "evalwindow.yaml was read anew"
+    assert new.info == old.info
     assert gone(processes)
 
 
@@ -87,6 +81,7 @@ async def test_a_replacement_that_does_not_get_ready_leaves_the_old_engine_in_pl
     unit.signal(signal.SIGHUP)
     while "not replaced" not in unit.log:
         await asyncio.sleep(0.2)
+    unit.write_config({})
     assert "this vLLM does not know one of pools.<name>.arguments" in unit.log
     assert unit.record == old
     assert (await unit.engine().complete(ask("hello"))).text
@@ -98,53 +93,6 @@ def test_a_second_unit_of_a_pool_is_refused(unit: GpuUnit) -> None:
     second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert "another unit serves pool 'warm'" in second.stderr
-
-
-async def test_a_killed_unit_leaves_an_engine_that_the_next_one_ends_and_sigterm_drains_that_one(own: GpuUnit) -> None:
-    own.start()
-    left = family(own.wait_ready().pid)
-    assert own.process is not None
-    # A stopped engine can't obey the signal that the kernel sends it at its parent's death: the worst leftover.
-    for process in left:
-        process.suspend()
-    own.process.kill()
-    own.process.wait()
-    assert all(process.is_running() for process in left)
-    own.paths.record.unlink()
-    own.start()
-    record = await asyncio.to_thread(own.wait_ready)
-    assert gone(left)
-    processes = [*family(own.process.pid), *family(record.pid)]
-    calls = await flood(own, 12, max_tokens=400)
-    late = asyncio.create_task(own.engine(patience_s=0).complete(ask("too late")))
-    assert await asyncio.to_thread(own.stop) == 0
-    answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(answer, Completion) and answer.finish_reason != "abort" for answer in answers)
-    await asyncio.wait([late])
-    assert gone(processes)
-    assert own.record is None
-    assert not own.paths.socket.exists()
-    assert not own.paths.processes()
-
-
-def test_a_wrong_answer_to_the_canary_is_told_with_both_texts_and_nothing_is_left(own: GpuUnit) -> None:
-    own.write_config({"canary": {"prompt": "What is 2 + 2?", "expect": "four", "max_tokens": 4}})
-    before = {process.pid for process in psutil.process_iter()}
-    own.start()
-    assert own.process is not None
-    assert own.process.wait(240) == 1
-    assert "wrong answer to the canary 'What is 2 + 2?': expected 'four', got " in own.log
-    assert own.record is None
-    left = [process for process in psutil.process_iter() if process.pid not in before]
-    assert not [process for process in left if _has_in_its_environment(process, str(own.home))]
-
-
-def _has_in_its_environment(process: psutil.Process, text: str) -> bool:
-    """An engine's cache lies below its unit's home."""
-    try:
-        return text in process.environ().get("VLLM_CACHE_ROOT", "")
-    except psutil.Error:  # it has ended
-        return False
 
 
 @pytest.mark.parametrize(
@@ -164,3 +112,28 @@ def test_a_pool_that_can_not_be_served_is_refused_in_one_line(
     assert own.process.wait(60) == 1
     assert message in own.log
     assert "Traceback" not in own.log
+
+
+async def test_a_killed_unit_leaves_an_engine_that_the_next_one_ends_and_sigterm_drains_that_one(unit: GpuUnit) -> None:
+    left = family(unit.wait_ready().pid)
+    # A stopped engine can't obey the signal that the kernel sends it at its parent's death: the worst leftover.
+    for process in left:
+        process.suspend()
+    unit.kill()
+    assert all(process.is_running() for process in left)
+    unit.paths.record.unlink()
+    unit.start()
+    assert unit.process is not None
+    record = await asyncio.to_thread(unit.wait_ready)
+    assert gone(left)
+    processes = [*family(unit.process.pid), *family(record.pid)]
+    calls = await flood(unit, 12, max_tokens=400)
+    late = asyncio.create_task(unit.engine(patience_s=0).complete(ask("too late")))
+    assert await asyncio.to_thread(unit.stop) == 0
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(answer, Completion) and answer.finish_reason != "abort" for answer in answers)
+    await asyncio.wait([late])
+    assert gone(processes)
+    assert unit.record is None
+    assert not unit.paths.socket.exists()
+    assert not unit.paths.processes()
