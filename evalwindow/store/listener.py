@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 import psycopg
-from psycopg import AsyncConnection, Notify, sql
+from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import func, select
 
@@ -61,22 +61,22 @@ class Listener:
 
     async def _listen(self) -> None:
         connection = await AsyncConnection.connect(_dsn(self._store), autocommit=True)
-        async with connection, aclosing(connection.notifies()) as told:
+        async with connection, aclosing(_payloads(connection)) as told:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             await self._prove(told)
             log.info("wake-ups of %s are heard", self._channel)
             self._set(True)
-            async for each in told:
-                self._heard(each.payload)
+            async for payload in told:
+                self._heard(payload)
 
-    async def _prove(self, told: AsyncIterator[Notify]) -> None:
+    async def _prove(self, told: AsyncIterator[str]) -> None:
         """LISTEN succeeds through a pooler, too, and nothing ever comes: so wait for a word of one's own."""
         word = f"proof {secrets.token_hex(8)}"
         await asyncio.to_thread(_say, self._store, self._channel, word)
         try:
             async with asyncio.timeout(PROOF_S):
-                async for each in told:
-                    if each.payload == word:
+                async for payload in told:
+                    if payload == word:
                         return
         except TimeoutError:
             raise Deaf(f"LISTEN {self._channel} works, but notifications don't arrive") from None
@@ -85,6 +85,25 @@ class Listener:
         if self.listening != listening:
             self.listening = listening
             self._changed()
+
+
+async def _payloads(connection: AsyncConnection) -> AsyncGenerator[str]:
+    """Of notifications as they come. Raises psycopg.OperationalError when the connection ends.
+
+    AsyncConnection.notifies() looks at its connection ten times a second instead.
+    """
+    descriptor, readable = connection.fileno(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        while True:
+            while (told := connection.pgconn.notifies()) is not None:
+                yield told.extra.decode()
+            await readable.wait()
+            readable.clear()
+            connection.pgconn.consume_input()
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def _say(store: Database, channel: str, word: str) -> None:
