@@ -28,7 +28,7 @@ COMMANDS = {
     "operate": ("up", "demo", "migrate"),
     "upkeep": ("upkeep",),
 }
-GROUPS = ("baseline", "suites", "datasets", "token", "pools")
+GROUPS = ("baseline", "suites", "datasets", "token", "pools", "quarantine")
 
 
 def make_app(command: str | None = None) -> typer.Typer:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from evalwindow.embedded import running_postgres
+from evalwindow.poison import Suspect
 from evalwindow.store import Store
 from tests.unit.worlds import write_outputs
 
@@ -140,3 +141,20 @@ def test_the_command_is_a_program(installation):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "echo" in done.stdout
+
+
+def test_what_ended_engines_is_listed_with_what_it_was_and_released_by_its_key(evalwindow, installation):
+    suspect = Suspect(key="5e" * 32, suite="echo", sample_id="s7", model="good")
+    whole = Suspect(key="7f" * 32, suite="echo", sample_id="", model="good")
+    assert evalwindow("quarantine", "list").out == "nothing is quarantined\n"
+    for each in (suspect, whole):
+        installation.store.strike(each, whole=whole, run_id="r", error="it died", proven=True)
+    listed = json.loads(evalwindow("quarantine", "list", "--json").out)
+    assert [(row["sample"], row["error"], row["strikes"]) for row in listed] == [
+        (None, "it died", 1),
+        ("s7", "it died", 1),
+    ]
+    assert "5e5e5e5e5e5e" in evalwindow("quarantine", "list").out
+    assert evalwindow("quarantine", "release", "5e5e5e5e").out.startswith("sample s7 of suite echo may be asked again")
+    assert [row["sample"] for row in json.loads(evalwindow("quarantine", "list", "--json").out)] == [None]
+    assert evalwindow("quarantine", "release", "5e5e5e5e").err == "error: There is no quarantined prompt '5e5e5e5e'.\n"
