@@ -9,6 +9,7 @@ from evalwindow.flow.audience import channels_of
 from evalwindow.model import RunState, Tier
 from evalwindow.services import Services
 from evalwindow.store.rows import NewRun, RunRow
+from evalwindow.suites import Suite
 
 
 def submit(services: Services, submission: Submission) -> RunRow:
@@ -25,10 +26,12 @@ def submit(services: Services, submission: Submission) -> RunRow:
 
 def _submit(services: Services, submission: Submission) -> RunRow:
     services.breakers.check_team(submission.team, key=submission.key, counted=submission.night_id is None)
+    suites = services.library.asked_for(submission.suite)
+    _check_quota(services, submission, suites.get(submission.suite))
     admitted = admission.decide(
         submission,
         config=services.config,
-        suites=services.library.asked_for(submission.suite),
+        suites=suites,
         artifact=services.store.artifact,
         counter_of=services.counter_of,
     )
@@ -40,6 +43,22 @@ def _submit(services: Services, submission: Submission) -> RunRow:
     if created and admitted.suite.tier is Tier.SMOKE:
         _send_now(services, run_id, admitted)
     return services.store.run(run_id)
+
+
+def _check_quota(services: Services, wish: Submission, suite: Suite | None) -> None:
+    """Refuse what `admit` would refuse before hundreds of prompts are rendered for it: a refusal has to be cheap.
+
+    Not a pull request's: its new commit finds the room of the run that it supersedes.
+    """
+    if suite is None or wish.source.pull_request is not None:
+        return
+    services.store.check_quota(
+        key=wish.key,
+        team=wish.team,
+        quota=services.config.quota_of(wish.team),
+        tier=suite.tier,
+        samples=len(suite.samples),
+    )
 
 
 def _check_baseline(services: Services, wish: Submission) -> None:
@@ -59,8 +78,9 @@ def _check_baseline(services: Services, wish: Submission) -> None:
 
 
 def _send_now(services: Services, run_id: str, admitted: Admitted) -> None:
-    """Past the dispatcher; what can't be sent is left to it."""
-    shard_ids = services.store.dispatch_run(run_id)
+    """Past the dispatcher, while there is room; what has to wait, or can't be sent, is left to it."""
+    lane = services.config.lanes.of(admitted.suite.tier)
+    shard_ids = services.store.dispatch_run(run_id, room=lane.consumers, team_cap=lane.team_shards)
     unsent = [
         shard_id
         for shard_id in shard_ids

@@ -63,6 +63,21 @@ class Admissions(Database):
             count(connection, new.team, refused=1)
         raise refused
 
+    def check_quota(self, *, key: str, team: str, quota: Quota, tier: Tier, samples: int) -> None:
+        """Raises QuotaExceeded, and counts it, where a run of so many samples would not be admitted as things are.
+
+        Without a lock and before the run is made ready: `admit` still decides. A key that was admitted is let through.
+        """
+        with self._transaction() as connection:
+            if connection.scalar(select(run.c.id).where(run.c.key == key)) is not None:
+                return
+            now = standing(connection, team, quota)
+            refused = refusal(team=team, quota=quota, standing=now, tier=tier, samples=samples)
+            if refused is None:
+                return
+            count(connection, team, refused=1)
+        raise refused
+
 
 def _known(connection: Connection, new: NewRun) -> str | None:
     """The run of this key. From now on nobody else admits one of the team, or of the pull request, at the same time."""

@@ -18,6 +18,8 @@ from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
 from evalwindow.store.wakes import Topic, waking
 
+ALIVE = "engine.state <> 'stopped' AND engine.seen_at > clock_timestamp() - CAST(:seen AS interval)"
+
 #: A team's next turn is its place in its own backlog plus what it has in flight, and no turn is beyond its cap. The
 #: teams are found by jumping through the index and at most `room` shards of each are ranked, so the cost doesn't grow
 #: with the backlog.
@@ -60,11 +62,20 @@ _TOP_UP = text(f"""
     SELECT id FROM dispatched ORDER BY turn, id
 """)  # noqa: S608 - a constant of joined.py
 
+#: For as long as the lane, and the team's share of it, has room: else a backlog of messages would be served in the
+#: order of their arrival, whosever they are.
 _DISPATCH_RUN = text(f"""
-    WITH chosen AS (
-        SELECT s.id FROM shard s JOIN run ON run.id = s.run_id
+    WITH lane AS (
+        SELECT count(s.id) AS taken, count(s.id) FILTER (WHERE s.team = run.team) AS own,
+            greatest(1, (SELECT count(*) FROM engine WHERE engine.pool = run.pool AND {ALIVE})) AS engines
+        FROM run LEFT JOIN shard s
+            ON s.pool = run.pool AND s.tier = run.tier AND s.state IN ('dispatched', 'running')
+        WHERE run.id = :run_id GROUP BY run.id
+    ),
+    chosen AS (
+        SELECT s.id FROM shard s JOIN run ON run.id = s.run_id, lane
         WHERE s.run_id = :run_id AND s.state = 'pending' AND (s.not_before IS NULL OR s.not_before <= now())
-            AND NOT {WAITS}
+            AND NOT {WAITS} AND lane.taken < :room * lane.engines AND lane.own < :cap * lane.engines
         ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
     ),
     dispatched AS (
@@ -73,7 +84,7 @@ _DISPATCH_RUN = text(f"""
         FROM chosen WHERE shard.id = chosen.id RETURNING shard.id
     )
     SELECT id FROM dispatched ORDER BY id
-""")  # noqa: S608 - a constant of joined.py
+""")  # noqa: S608 - constants of this module and of joined.py
 
 #: A lease that ran on past its run's window is no failed attempt: GPUs may be taken away with the window.
 _REAP_LEASES = text("""
@@ -107,7 +118,7 @@ _REAP_DISPATCHED = text(f"""
     FROM forgotten WHERE shard.id = forgotten.id RETURNING closed, pg_notify('evalwindow_work', 'shards')
 """)  # noqa: S608 - a constant of agenda.py
 
-_BACKLOG = text("""
+_BACKLOG = text(f"""
     WITH of_team AS (
         SELECT pool, tier, count(*) FILTER (WHERE state = 'pending') AS pending,
             count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
@@ -116,12 +127,12 @@ _BACKLOG = text("""
     )
     SELECT pool, tier, sum(pending)::integer AS pending, sum(dispatched)::integer AS dispatched,
         sum(running)::integer AS running, min(dispatched + running) FILTER (WHERE pending > 0) AS least,
-        (SELECT count(*) FROM engine WHERE engine.pool = of_team.pool AND engine.state <> 'stopped'
-            AND engine.seen_at > clock_timestamp() - CAST(:seen AS interval)) AS engines
+        (SELECT count(*) FROM engine WHERE engine.pool = of_team.pool AND {ALIVE}) AS engines
     FROM of_team GROUP BY pool, tier ORDER BY pool, tier
-""")
+""")  # noqa: S608 - a constant of this module
 
 UNCAPPED = 2**31 - 1
+SEEN = dt.timedelta(seconds=ENGINE_SEEN_S)
 
 
 class Dispatch(Database):
@@ -140,13 +151,15 @@ class Dispatch(Database):
         with self._transaction() as connection:
             return list(connection.scalars(_TOP_UP, values))
 
-    def dispatch_run(self, run_id: str) -> list[str]:
-        """Mark a run's pending shards dispatched, past the fair order: for smoke, right after its admission.
+    def dispatch_run(self, run_id: str, *, room: int = UNCAPPED, team_cap: int = UNCAPPED) -> list[str]:
+        """Mark a run's pending shards dispatched without the dispatcher: for smoke, right after its admission.
 
-        None of a run that waits for another's answers: the dispatcher sends them when those are there.
+        None where `room` shards of its lane are on their way for each engine, or `team_cap` of its team: then its turn
+        comes in fair order. None of a run that waits for another's answers. The dispatcher sends them when it is time.
         """
+        values = {"run_id": run_id, "room": room, "cap": team_cap, "seen": SEEN}
         with self._transaction() as connection:
-            return list(connection.scalars(_DISPATCH_RUN, {"run_id": run_id}))
+            return list(connection.scalars(_DISPATCH_RUN, values))
 
     def undispatch(self, shard_ids: Sequence[str]) -> None:
         """Their messages could not be sent: pending again, and the dispatchers hear of it."""
@@ -160,7 +173,7 @@ class Dispatch(Database):
     def backlog(self) -> list[Backlog]:
         """What is not final, by pool and tier, and how many engines there are for it."""
         with self._transaction() as connection:
-            rows = connection.execute(_BACKLOG, {"seen": dt.timedelta(seconds=ENGINE_SEEN_S)}).all()
+            rows = connection.execute(_BACKLOG, {"seen": SEEN}).all()
         return [Backlog(**{**row._mapping, "tier": Tier(row.tier)}) for row in rows]
 
     def reap(self, dispatched_older_than_s: float, max_attempts: int) -> Reaped:

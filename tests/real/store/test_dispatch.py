@@ -3,7 +3,7 @@ import datetime as dt
 import pytest
 from sqlalchemy import func, update
 
-from evalwindow.model import ShardState, Tier
+from evalwindow.model import EngineInfo, ShardState, Tier
 from evalwindow.store.database import try_advisory_lock
 from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
@@ -124,6 +124,24 @@ def test_a_smoke_run_is_dispatched_past_the_fair_order(world):
     run_id = world.admit("smoke")
     assert world.store.dispatch_run(run_id) == world.shard_ids(run_id)
     assert world.store.dispatch_run(run_id) == []
+
+
+def test_past_the_fair_order_goes_only_what_finds_room_in_its_lane_and_in_its_team_s_share(world):
+    def smoke(team):
+        run_id = world.admit(f"smoke {world.count('run')}", team=team, tier=Tier.SMOKE, shards=[["s0"]])
+        return world.store.dispatch_run(run_id, room=3, team_cap=2)
+
+    _flood(world, "loud", 5)
+    world.store.top_up("warm", REGRESSION, 5)  # another lane
+    first, second = smoke("loud"), smoke("loud")
+    assert (len(first), len(second), smoke("loud")) == (1, 1, [])
+    assert len(smoke("quiet")) == 1
+    assert smoke("small") == []  # the lane is full: its turn comes by the dispatcher, and before the flood's third
+    world.store.finish(first[0], world.claim(first[0]).token)
+    assert _teams(world, world.store.top_up("warm", Tier.SMOKE, 1, team_cap=2)) == ["small"]
+    world.store.heartbeat("warm", "another engine", EngineInfo(engine="vllm", version="1", model_digest="m"), "ready")
+    world.store.heartbeat("warm", "one more", EngineInfo(engine="vllm", version="1", model_digest="m"), "ready")
+    assert len(smoke("loud")) == 1
 
 
 def test_what_could_not_be_sent_is_pending_again(world):

@@ -1,6 +1,7 @@
 """Quotas against submissions and results that come at the same moment."""
 
 import datetime as dt
+from functools import partial
 
 import pytest
 from sqlalchemy import event, func, select, text, update
@@ -276,3 +277,15 @@ def test_the_agenda_knows_when_a_held_team_goes_on(world):
     assert agenda({"blue": now() + DAY}) <= 0
     smoke(world, "smoke", quota=FREE)
     assert agenda({"red": now() + DAY}) <= 0  # smoke that was admitted is not held
+
+
+def test_a_look_at_the_quota_refuses_and_counts_as_admission_would_and_lets_a_known_key_through(world):
+    quota = Quota(smoke_runs=1)
+    look = partial(world.store.check_quota, team="red", quota=quota, tier=Tier.SMOKE, samples=2)
+    look(key="first")
+    world.admit("first", tier=Tier.SMOKE)
+    look(key="first")
+    with pytest.raises(QuotaExceeded, match="has 1 smoke run that is not final; its quota is 1"):
+        look(key="second")
+    world.store.check_quota(key="third", team="blue", quota=quota, tier=Tier.SMOKE, samples=2)
+    assert world.store.standing("red", quota).refused == 1
