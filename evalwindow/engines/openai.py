@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import httpx2
 import openai
-from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletion
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from evalwindow.config import ApiModel, Config
+from evalwindow.engines.chat_answer import ChatAnswer, Choice, read_answer
 from evalwindow.engines.concurrency import AdaptiveLimit
 from evalwindow.engines.retry import Backoff, RetryLater, patiently
 from evalwindow.errors import ConfigInvalid, EngineRefused, EngineUnavailable
@@ -84,20 +84,21 @@ class _Api:
             api_key=self._key,
             timeout=settings.timeout_s,
             max_retries=0,  # retries are ours, so that the concurrency learns from each refusal
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),  # evalwindow.yaml says where prompts go
         )
 
     async def attempt(self, request: CompletionRequest) -> Completion:
         body = choice_body(request) if request.choices else chat_body(request)
         async with self.limit.slot() as ticket:
             try:
-                answer = await self.client.chat.completions.create(model=self.settings.model, **body)
+                raw = await self.client.chat.completions.with_raw_response.create(model=self.settings.model, **body)
             except openai.RateLimitError as error:
                 self.limit.throttled(ticket)
                 raise self._without_key(_later(self.name, error)) from error
             except openai.OpenAIError as error:
                 raise self._without_key(_failure(self.name, error)) from error
             self.limit.succeeded()
-        return self._completion(answer, request=request)
+        return self._completion(read_answer(raw.text, model=self.name), request=request)
 
     def _without_key(self, error: Refused) -> Refused:
         """Some servers quote the key that they refuse; what they say goes into reports."""
@@ -105,16 +106,14 @@ class _Api:
             error.args = tuple(str(word).replace(self._key, "(the key)") for word in error.args)
         return error
 
-    def _completion(self, answer: ChatCompletion, *, request: CompletionRequest) -> Completion:
-        if not answer.choices:  # some gateways answer 200 with an error in the body
-            raise EngineUnavailable(f"model {self.name!r}: the API answered without a choice")
+    def _completion(self, answer: ChatAnswer, *, request: CompletionRequest) -> Completion:
+        assert answer.choices
+        choice, usage = answer.choices[0], self._usage(answer)
         if request.choices:
-            return _chosen(answer, request=request, usage=self._usage(answer))
-        choice = answer.choices[0]
-        text = choice.message.content or choice.message.refusal or ""
-        return Completion(text=text, finish_reason=choice.finish_reason, usage=self._usage(answer))
+            return _chosen(choice, request=request, usage=usage)
+        return Completion(text=choice.text, finish_reason=choice.finish_reason or "stop", usage=usage)
 
-    def _usage(self, answer: ChatCompletion) -> Usage:
+    def _usage(self, answer: ChatAnswer) -> Usage:
         used = answer.usage
         if used is None:
             return Usage()
@@ -151,11 +150,10 @@ def choice_body(request: CompletionRequest) -> dict[str, Any]:
     return chat_body(request) | {"max_tokens": 1, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
 
 
-def _chosen(answer: ChatCompletion, *, request: CompletionRequest, usage: Usage) -> Completion:
+def _chosen(answer: Choice, *, request: CompletionRequest, usage: Usage) -> Completion:
     """Choices by the first token's alternatives. Raises EngineRefused for a choice that is not among them."""
-    logprobs = answer.choices[0].logprobs
-    first = logprobs.content[0].top_logprobs if logprobs and logprobs.content else []
-    likelihoods = [_likelihood(choice, {top.token: top.logprob for top in first}) for choice in request.choices]
+    known_tokens = {top.token: top.logprob for top in answer.first}
+    likelihoods = [_likelihood(choice, known_tokens) for choice in request.choices]
     for choice, likelihood in zip(request.choices, likelihoods, strict=True):
         if likelihood is None:
             raise EngineRefused(
