@@ -3,13 +3,14 @@
 import asyncio
 import datetime as dt
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
 
 from evalwindow import flow
 from evalwindow.admission import Submission
-from evalwindow.config import Config, ReplayModel, Team, Window
+from evalwindow.config import Config, Quota, ReplayModel, Team, Window
 from evalwindow.errors import BadInput, NotFound, UnknownName
 from evalwindow.model import Answer, Candidate, EntryState, Purpose, RunState
 from evalwindow.nights.opening import open_night
@@ -236,6 +237,19 @@ async def test_one_broken_suite_stops_itself_alone(house):
     broken, sound = sorted(house.view(night.id).lines, key=lambda line: line.entry.suite, reverse=True)
     assert broken.word == "REFUSED" and "other.yaml" in broken.title
     assert sound.run is not None and sound.run.state is RunState.QUEUED
+
+
+async def test_an_entry_over_the_team_s_quota_is_refused_with_the_reason(house):
+    night = house.open()
+    quota = Quota(queued_samples=SAMPLES - 1)
+    config = house.services.config.model_copy(update={"teams": {"search": Team(quota=quota)}})
+    [entry] = house.entries(night.id)
+    started = start_entry(replace(house.services, config=config), entry.id, owner=OWNER)
+    assert (started.run, started.entry.state) == (None, EntryState.REFUSED)
+    assert "and this run has 60; its quota is 59 (quota.queued_samples): try again" in started.entry.note
+    [line] = house.view(night.id).lines
+    assert (line.word, line.title) == ("REFUSED", started.entry.note)
+    assert house.services.store.runs() == []
 
 
 async def test_a_dry_run_starts_nothing(house):
