@@ -1,4 +1,4 @@
-"""What is read of an API's chat completion. Gateways leave out and add as they like; what we read has the right type."""
+"""What we read of an API's chat completion. Gateways add and leave out as they like; its type is right."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -87,17 +88,18 @@ def provider():
     provider.close()
 
 
-async def _asked(url: str, **request: object) -> Completion:
-    config = Config(models={"m": ApiModel(engine="openai", base_url=f"{url}/v1", model="m")})
+@pytest.fixture
+def asked(provider) -> Iterator[Callable[..., Completion]]:
+    """Ask the provider."""
+    config = Config(models={"m": ApiModel(engine="openai", base_url=f"{provider.url}/v1", model="m")})
     engine = OpenAIEngine(config=config, environ={}, backoff=Backoff(base_s=0.001, cap_s=0.001, patience_s=0.001))
-    try:
-        return await engine.complete(ask("2 + 2", model="m", **request))
-    finally:
-        await engine.aclose()
+    with asyncio.Runner() as runner:
+        yield lambda **request: runner.run(engine.complete(ask("2 + 2", model="m", **request)))
+        runner.run(engine.aclose())
 
 
 @pytest.mark.parametrize("request_", [{}, {"choices": ("A", "B")}], ids=["text", "choices"])
-def test_whatever_a_provider_answers(provider, request_) -> None:
+def test_whatever_a_provider_answers(provider, asked, request_) -> None:
     @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(
         st.sampled_from([200, 200, 200, 201, 400, 401, 404, 429, 500]),
@@ -113,7 +115,7 @@ def test_whatever_a_provider_answers(provider, request_) -> None:
     def answer(status: int, body: str) -> None:
         provider.status, provider.body = status, body.encode(errors="surrogatepass")
         with suppress(EngineRefused, EngineUnavailable):
-            completion = asyncio.run(_asked(provider.url, **request_))
+            completion = asked(**request_)
             assert isinstance(completion.text, str)
             assert isinstance(completion.finish_reason, str)
             assert completion.usage.prompt_tokens >= 0
@@ -123,13 +125,13 @@ def test_whatever_a_provider_answers(provider, request_) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_provider_sends_us_nowhere_else(provider, status: int) -> None:
+def test_a_provider_sends_us_nowhere_else(provider, asked, status: int) -> None:
     elsewhere = Provider()
     provider.status, provider.headers = status, {"Location": f"{elsewhere.url}/latest/meta-data"}
     elsewhere.body = json.dumps(ANSWER).encode()
     try:
         with pytest.raises((EngineRefused, EngineUnavailable)):
-            asyncio.run(_asked(provider.url))
+            asked()
         assert elsewhere.paths == []
     finally:
         elsewhere.close()
