@@ -6,7 +6,7 @@
 3. Between teams: the one that was served the fewest tokens (fair.py). A prompt that the KV cache has no room for is
    passed by others, but only by as many tokens as it has itself.
 4. One that is to be alone (it may be what ends engines) waits until the engine is empty, and nobody starts meanwhile.
-   Between two of them as many others start as there are places, or as wait.
+   Before each, in a new engine and between two of them, as many others start as there are places, or as wait.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Governor:
         """An engine is there: let prompts in, within these limits."""
         self._limits = limits
         self._allowance.share = limits.held_back
+        self._owed = self._others()  # whoever waits for this engine goes before one that may end it
         self._meter.prefill_weight = limits.prefill_weight
         self._meter.go_on(now)
         self._open = True
@@ -105,7 +106,7 @@ class Governor:
             self._expectations.learn(ticket, prompt_tokens=used.prompt, output_tokens=used.output)
             self._waiting[ticket.tier].correct(team=ticket.team, cost=used.prompt + used.output - prompt.charged)
         if ticket.alone:
-            self._owed = min(self._limits.sequences, self.waiting - len(self._alone))
+            self._owed = self._others()
         if not self._inside:
             self._idle_since = now
         return share
@@ -164,6 +165,10 @@ class Governor:
         if self._allowance.may_hold(smoke and hungry, now):
             return limits.sequences, min(limits.beside_smoke, limits.regression)
         return limits.sequences - (limits.regression if hungry else 0), limits.regression
+
+    def _others(self) -> int:
+        """Who is to start before the next one may be alone."""
+        return min(self._limits.sequences, self.waiting - len(self._alone))
 
     def _start_alone(self, now: float) -> list[Key]:
         """The next one that is to be alone, once the engine is empty."""

@@ -1,5 +1,7 @@
 """An engine with weak spots: some prompts and adapters end its core from within, each time.
 
+The first time that such a prompt comes the core only stands still, as one that waits for a device that is gone.
+
 vLLM's own processes read this on their way up (`sitecustomize`), so nothing outside the engine takes part in its death.
 """
 
@@ -11,7 +13,7 @@ from pathlib import Path
 from evalwindow.engines.residents import served_name
 from tests.real.engines.tiny import _tokenizer
 
-POISON = "poison"  # the core dies as it takes a prompt with this word in
+POISON = "poison"  # the core ends as it takes a prompt with this word in
 PATCH = """
 import importlib.abc, importlib.util, os, signal, sys, time
 from pathlib import Path
@@ -20,11 +22,11 @@ FOLDER = Path(__file__).parent
 POISON = {ids!r}
 
 
-def die(why):
+def end(why, number=signal.SIGKILL):
     time.sleep(0.3)  # whoever came along is inside by then
-    with FOLDER.joinpath("deaths").open("a") as deaths:
-        deaths.write(why + "\\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    with FOLDER.joinpath("ends").open("a") as ends:
+        ends.write(why + "\\n")
+    os.kill(os.getpid(), number)
 
 
 def poisoned(ids):
@@ -37,12 +39,15 @@ def weaken(core):
 
     def preprocess_add_request(self, request):
         if poisoned(request.prompt_token_ids):
-            die("prompt")
+            if FOLDER.joinpath("stood").exists():
+                end("prompt")
+            FOLDER.joinpath("stood").touch()
+            end("hang", signal.SIGSTOP)
         return take(self, request)
 
     def add_lora(self, request):
         if FOLDER.joinpath(request.lora_name).exists():
-            die("adapter")
+            end("adapter")
         return load(self, request)
 
     core.EngineCore.preprocess_add_request, core.EngineCore.add_lora = preprocess_add_request, add_lora
@@ -83,7 +88,7 @@ class WeakSpots:
         (self._folder / served_name(digest)).touch()
 
     @property
-    def deaths(self) -> Counter[str]:
-        """Of prompts and of adapters."""
-        path = self._folder / "deaths"
+    def ends(self) -> Counter[str]:
+        """How often the core was ended by a prompt or an adapter, or hung."""
+        path = self._folder / "ends"
         return Counter(path.read_text().split()) if path.exists() else Counter()

@@ -56,6 +56,16 @@ def test_smoke_without_end_does_not_starve_it_and_it_does_not_starve_smoke():
     assert all(high - low >= 4 for low, high in pairwise(positions))
 
 
+def test_in_a_new_engine_those_that_wait_go_before_what_may_end_it():
+    engine = Engine(ready=False)
+    suspects = engine.ask(REGRESSION, 2, alone=True)
+    others = engine.ask(REGRESSION, 3) + engine.ask(SMOKE, 1)
+    engine.governor.open(replace(LIMITS, beside_smoke=8), now=1.0)
+    assert set(engine.turns()) == set(others)
+    leave_all(engine)
+    assert engine.turns() == suspects[:1]
+
+
 def test_without_others_they_go_one_after_another():
     engine = Engine()
     suspects = engine.ask(SMOKE, 2, alone=True) + engine.ask(REGRESSION, 1, alone=True)
