@@ -31,7 +31,7 @@ class Received:
     """What others know: what was promised to them, and what they were told."""
 
     github: Standin | None = None  # None: nobody was there to be told
-    mails: Sequence[EmailMessage] = ()
+    mails: Sequence[EmailMessage] | None = None
     deliveries: Iterable[str] = ()  # ids of webhook deliveries that the web app took
     runs: Iterable[str] = ()  # ids of runs that the API admitted
 
@@ -93,7 +93,7 @@ def settle(url: str, *, seconds: float) -> tuple[str, ...]:
 def check(url: str, received: Received = Received()) -> Broken:
     """Count what is wrong. Ask when nothing is under way any more: what is, counts as stuck."""
     with _connection(url) as connection:
-        mailed = _two_mails(received.mails)
+        mailed = _two_mails(received.mails or ())
         checked = _check_runs(connection, received.github) if received.github else ()
         commented = _comments(connection, received.github) if received.github else ()
         twice = (*_two_checks(received.github), *_two_comments(received.github)) if received.github else ()
@@ -103,7 +103,7 @@ def check(url: str, received: Received = Received()) -> Broken:
             stuck=_rows(connection, questions.UNDER_WAY),
             concluded_twice=_concluded_twice(connection),
             told_twice=(*twice, *mailed),
-            untold=(*_rows(connection, questions.UNTOLD), *checked, *commented),
+            untold=(*_rows(connection, questions.UNTOLD), *checked, *commented, *_unsent(connection, received.mails)),
             miscounted=tuple(_miscounted(connection)),
         )
 
@@ -238,15 +238,20 @@ def _two_comments(github: Standin) -> tuple[str, ...]:
 
 
 def _two_mails(mails: Iterable[EmailMessage]) -> tuple[str, ...]:
-    """Different mails to one address about one night or one event of a breaker."""
-    known = {(_subject(mail), str(mail["To"]), str(mail["Message-ID"])) for mail in mails}
-    return _twice("mails", ((subject, to) for subject, to, _ in known))
+    """Different mails to one address about one night. One about a breaker is of an event of its own."""
+    of_nights = [mail for mail in mails if mail["X-Evalwindow-Night"]]
+    known = {(str(mail["X-Evalwindow-Night"]), str(mail["To"]), str(mail["Message-ID"])) for mail in of_nights}
+    return _twice("mails", ((night, to) for night, to, _ in known))
 
 
-def _subject(mail: EmailMessage) -> str:
-    """What it is about: the header of ours that names it; where there is none, it is like no other."""
-    named = [f"{key} {value}" for key, value in mail.items() if key.lower() in questions.MAIL_SUBJECTS]
-    return next(iter(named), str(mail["Message-ID"]))
+def _unsent(connection: Connection, mails: Sequence[EmailMessage] | None) -> Iterator[str]:
+    """What counts as mailed was received."""
+    if mails is None:
+        return
+    known = {str(mail["Message-ID"]) for mail in mails}
+    for row in connection.execute(text(questions.MAILED)):
+        if row.external_id not in known:
+            yield f"delivery {row.id}: sent as {row.external_id}, and nobody received it"
 
 
 def _twice(what: str, keys: Iterable[tuple[Any, ...]]) -> tuple[str, ...]:

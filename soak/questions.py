@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-MAIL_SUBJECTS = ("x-evalwindow-night", "x-evalwindow-breaker-event")
-
 #: A trigger, so that nobody who changes a run can forget to say so.
 WATCH = (
     "CREATE SCHEMA IF NOT EXISTS soak",
@@ -54,6 +52,8 @@ LOST = (
 )
 
 UNTOLD = ("SELECT 'delivery ' || id || ' failed: ' || coalesce(error, '') FROM delivery WHERE state = 'failed'",)
+
+MAILED = "SELECT id, external_id FROM delivery WHERE state = 'sent' AND channel LIKE 'mail:%' ORDER BY id"
 
 #: Samples of concluded runs that a shard names and nobody answered.
 NO_RESULT = """

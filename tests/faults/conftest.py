@@ -18,8 +18,8 @@ from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import metadata
 from soak.invariants import watch
+from soak.servers import Mortal
 from tests.faults.scene import Scene
-from tests.faults.servers import Mortal
 from tests.real.house import Api, House
 
 

@@ -16,7 +16,7 @@ from evalwindow.model import Source
 from evalwindow.report.comment import MARKER
 from evalwindow.store import Store
 from soak.invariants import Broken, Received, check, repeated_mails, settle
-from tests.faults.servers import Mortal
+from soak.servers import Mortal
 from tests.real.store.world import SUMMARY, VERDICT, World, result
 from tests.unit.worlds import make_suite, rows
 
@@ -206,3 +206,14 @@ def test_two_mails_about_one_night_are_found_and_one_that_was_handed_in_again_is
     again = [*once, mail("<1>", "n1")]
     assert not check(postgres.url, Received(mails=again))
     assert repeated_mails(again) == ("<1> to a@example.com 2 times",)
+
+
+def test_a_mail_that_counts_as_sent_and_that_nobody_received_is_found(postgres: Mortal, say: Any) -> None:
+    say("INSERT INTO breaker_event (id, breaker_id, what, reason) VALUES ('e1', 'notifier:github', 'opened', 'away')")
+    say("""INSERT INTO delivery (id, breaker_event_id, channel, state, external_id)
+        VALUES ('e1:mail', 'e1', 'mail:a@example.com', 'sent', '<9>')""")
+    assert "sent as <9>, and nobody received it" in only(check(postgres.url, Received(mails=[])), "untold")
+    received = EmailMessage()
+    received["Message-ID"] = "<9>"
+    assert not check(postgres.url, Received(mails=[received]))
+    assert not check(postgres.url), "nobody looked"

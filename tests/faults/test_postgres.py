@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from evalwindow.model import RunState
+from soak.servers import Mortal
 from tests.faults.scene import Scene, cut_connections
-from tests.faults.servers import Mortal
 from tests.real.house import ended, until
 
 pytestmark = pytest.mark.timeout(600)

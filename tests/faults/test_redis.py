@@ -7,8 +7,8 @@ from redis import Redis
 
 from evalwindow.model import RunState, Tier
 from evalwindow.queue import queue_name
+from soak.servers import Mortal
 from tests.faults.scene import Scene
-from tests.faults.servers import Mortal
 from tests.real.house import until
 
 pytestmark = pytest.mark.timeout(600)
