@@ -1,10 +1,11 @@
-"""The channels that are told about runs and nights, and how patient we are with each."""
+"""The channels that are told about runs, nights and breakers, and how patient we are with each."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from evalwindow.breakers import GITHUB, SMTP
 from evalwindow.errors import MailUnavailable
 from evalwindow.github import publish as github
 from evalwindow.mail import publish as mail
@@ -24,6 +25,13 @@ async def tell(services: Services, delivery: DeliveryRow) -> str | None:
     if delivery.channel.startswith(mail.CHANNEL):
         return await mail.publish(services, delivery)
     return await github.publish(services, delivery)
+
+
+def notifier_of(services: Services, channel: str) -> str | None:
+    """Id of the breaker of whoever carries this channel; None where nobody outside does."""
+    if channel.startswith(mail.CHANNEL):
+        return SMTP if services.settings.smtp is not None else None
+    return GITHUB if channel in ("check", "comment") and services.github is not None else None
 
 
 def retry_at(attempts: int, error: Exception) -> dt.datetime | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalwindow.mail.phrases import gpu_time, moment, oneline, share, span, zone_of
 from evalwindow.mail.policy import rules_of
 from evalwindow.report import words
+from evalwindow.report.breakers import guarded
 from evalwindow.report.links import Links
 from evalwindow.report.night import NightLine, NightView
 
 REASON_CHARACTERS = 200
+MOST_OPENINGS = 5
 _WHEN = {
     "always": "every night",
     "change": "when a verdict differs from the night before",
@@ -35,6 +38,7 @@ def facts_of(view: NightView) -> tuple[Fact, ...]:
         ("A GPU per job", _cold(view)),
         ("From the cache", _cache(view)),
         ("Budget", _budget(view)),
+        ("Left alone", _openings(view)),
         ("Next window", moment(view.next_start, zone_of(view)) if view.next_start else ""),
     ]
     return tuple(Fact(name=name, text=text) for name, text in told if text)
@@ -55,6 +59,21 @@ def why(view: NightView, lines: Sequence[NightLine], *, address: str) -> str:
     told = f"Sent to {address} {when}, as {asked} says." if when else f"Sent to {address}."
     left_out = len(view.lines) - len(lines)
     return f"{told} Not in this mail: {words.counted(left_out, 'more result')} of the night." if left_out else told
+
+
+def _openings(view: NightView) -> str:
+    """Breakers that opened meanwhile: what failed too often, when, and why."""
+    zone = zone_of(view)
+    latest = {event.breaker_id: event for event in view.openings}
+    times = Counter(event.breaker_id for event in view.openings)
+    told = [
+        f"{guarded(event.breaker_id)}{f' ({times[name]} times)' if times[name] > 1 else ''}, "
+        f"{'last ' if times[name] > 1 else ''}at {event.at.astimezone(zone):%H:%M}: "
+        f"{oneline(event.reason, REASON_CHARACTERS)}"
+        for name, event in latest.items()
+    ]
+    more = len(told) - MOST_OPENINGS
+    return "; ".join(told[:MOST_OPENINGS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _window(view: NightView) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from css_inline import CSSInliner
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -47,15 +48,19 @@ def html(content: Content, pictures: Mapping[int, str]) -> str:
 
 def _render(content: Content, pictures: Mapping[int, str], shown: Shown) -> str:
     sections = content.sections[: shown.sections]
-    page = _environment().get_template("mail.html")
-    text = page.render(
+    return styled(
+        "mail.html",
         mail=content,
         shown=shown,
         rows=content.rows[: shown.overview],
         sections=sections,
         pictures=[pictures.get(index, "") for index in range(len(sections))],
     )
-    return _inliner().inline(text)
+
+
+def styled(template: str, **values: Any) -> str:
+    """One of this package's templates with everything escaped, and its styles at the elements."""
+    return _inliner().inline(_environment().get_template(template).render(**values))
 
 
 @functools.cache

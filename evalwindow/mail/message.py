@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 
-from evalwindow.errors import BadInput
 from evalwindow.mail.content import Content, content_of
+from evalwindow.mail.envelope import ENCODING, domain_of, envelope
 from evalwindow.mail.html import html
 from evalwindow.mail.plot import draw
 from evalwindow.mail.text import text
-from evalwindow.mailbox import mailbox
 from evalwindow.report.night import NightLine, NightView
 
 MOST_PICTURES = 6
-ENCODING = "quoted-printable"  # passes through every server, and is read in the raw
 
 
 def compose(
@@ -31,43 +26,19 @@ def compose(
     The same night and address give the same Message-ID: should a mail go out twice, programs show it once.
     """
     content = content_of(view, lines, address=address)
-    domain = sender.domain.encode("idna").decode()
-    message = EmailMessage(policy=SMTP)
-    message["Subject"] = unencoded(content.subject)
-    message["From"] = sender
-    message["To"] = _recipient(address)
-    message["Date"] = format_datetime(now or dt.datetime.now(dt.UTC))
-    message["Message-ID"] = message_id(view.night.id, address, domain=domain)
-    message["List-Id"] = f"<{view.night.window}.evalwindow.{domain}>"
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"  # Exchange answers to Auto-Submitted all the same
+    message = envelope(
+        subject=content.subject,
+        sender=sender,
+        address=address,
+        about=view.night.id,
+        list_name=view.night.window,
+        now=now,
+    )
     message["X-Evalwindow-Night"] = view.night.id
     message["X-Evalwindow-Verdict"] = content.word
     message.set_content(text(content), cte=ENCODING)
-    _add_html(message, content, _pictures(content), host=f"{view.night.id}.{domain}")
+    _add_html(message, content, _pictures(content), host=f"{view.night.id}.{domain_of(sender)}")
     return message
-
-
-def unencoded(text: str) -> str:
-    """A header's text in which nothing reads as an encoded word.
-
-    Python decodes `=?utf-8?q?...?=` in what it is given, line breaks too: the name of a slice could end the headers.
-    """
-    return text.replace("=?", "= ?")
-
-
-def message_id(night_id: str, address: str, *, domain: str) -> str:
-    """Short, so that it stays on one line; the address is in it as a digest, which tells nobody who else got mail."""
-    whom = hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
-    return f"<{night_id}.{whom}@{domain}>"
-
-
-def _recipient(address: str) -> Address:
-    try:
-        found = mailbox(address)
-    except ValueError as error:
-        raise BadInput(f"{address!r}: {error}") from error
-    return Address(username=found.username, domain=found.domain)
 
 
 def _pictures(content: Content) -> Mapping[int, bytes]:

@@ -1,4 +1,4 @@
-"""Tell an address about a night. What is told follows from the rows alone."""
+"""Tell an address about a night or a breaker. What is told follows from the rows alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalwindow.config import Config
 from evalwindow.errors import MailUnavailable
+from evalwindow.mail.alert import alert_mail
 from evalwindow.mail.message import compose
 from evalwindow.mail.policy import recipients
 from evalwindow.mail.transport import VARIABLE, send
@@ -30,8 +31,9 @@ async def publish(services: Services, delivery: DeliveryRow) -> str:
     """Message-ID of the mail that the server took; raises MailUnavailable, MailRefused, NotFound, BadInput."""
     settings, address = services.settings, delivery.channel.removeprefix(CHANNEL)
     server_of(settings)
+    tell = mail_of if delivery.breaker_event_id is None else _alert_of
     message = await asyncio.to_thread(
-        mail_of, services.store, services.config, settings, delivery.subject, address=address
+        tell, services.store, services.config, settings, delivery.subject, address=address
     )
     return await asyncio.to_thread(hand_in, settings, message, address)
 
@@ -41,6 +43,11 @@ def mail_of(store: Store, config: Config, settings: Settings, night_id: str, *, 
     view = gather_night(store, config, night_id, base_url=settings.base_url)
     sender = mailbox(settings.mail_from or NOBODY)
     return compose(view, lines_of(view, address), address=address, sender=sender)
+
+
+def _alert_of(store: Store, config: Config, settings: Settings, event_id: str, *, address: str) -> EmailMessage:
+    """What the address is told about a breaker; raises NotFound, BadInput."""
+    return alert_mail(store, settings, event_id, address=address, sender=settings.mail_from or NOBODY)
 
 
 def hand_in(settings: Settings, message: EmailMessage, address: str) -> str:

@@ -31,6 +31,13 @@ def text(content: Content) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
+def paragraphs(head: Sequence[str], facts: Iterable[tuple[str, str]], links: Sequence[str], why: str) -> str:
+    """A short mail: what it says, facts under their names, links, why it was sent."""
+    said = [line for told in head for line in _wrapped(told)]
+    parts = [said, _pairs(facts, indent=""), list(links), ["-- ", *_wrapped(why)]]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
 def _overview(rows: Sequence[Row], more: Sequence[Row]) -> list[str]:
     width = max(len(row.word) for row in rows)
     lines = [line for row in rows for line in _hanging(f"{row.word:<{width}}  ", _told(row))]

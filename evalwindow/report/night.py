@@ -6,6 +6,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evalwindow.breakers import What
+from evalwindow.breakers.ids import team_of
 from evalwindow.config import Config, Window
 from evalwindow.model import Answer, EntryState, Purpose, RunState
 from evalwindow.report.cost import cost_of
@@ -14,10 +16,12 @@ from evalwindow.report.headline import Tone
 from evalwindow.report.view import RunView
 from evalwindow.report.words import without_answer
 from evalwindow.store import Store
+from evalwindow.store.breaker_rows import BreakerEvent
 from evalwindow.store.rows import EntryRow, NightRow, RunRow, TrendPoint
 from evalwindow.windows import next_occurrence
 
 TREND = 30  # nights
+MOST_OPENINGS = 200  # of breakers in one night
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,7 @@ class NightView:
     over: bool
     next_start: dt.datetime | None  # of the window, after this night
     url: str  # of the run pages' list
+    openings: tuple[BreakerEvent, ...] = ()  # of breakers, while it went on; of its own team and of what all share
 
     @property
     def timezone(self) -> str:
@@ -134,7 +139,8 @@ def gather_night(
     for entry in store.entries(night_id):
         line = _line(store, entry, night=night, over=is_over(night, now))
         lines.append(_with_samples(store, config, line, branch=night.branch, base_url=base_url) if samples else line)
-    return night_view(night, lines, config=config, spent_s=store.spent(night_id), base_url=base_url, now=now)
+    view = night_view(night, lines, config=config, spent_s=store.spent(night_id), base_url=base_url, now=now)
+    return replace(view, openings=_openings(store, night, now=now))
 
 
 def night_view(
@@ -154,6 +160,13 @@ def night_view(
         next_start=upcoming.start if upcoming else None,
         url=f"{base_url}/runs",
     )
+
+
+def _openings(store: Store, night: NightRow, *, now: dt.datetime) -> tuple[BreakerEvent, ...]:
+    """The oldest first."""
+    until = min(now, night.end)
+    found = store.breaker_events(MOST_OPENINGS, what=What.OPENED, since=night.starts_at, until=until)
+    return tuple(event for event in reversed(found) if team_of(event.breaker_id) in (None, night.team))
 
 
 def is_over(night: NightRow, now: dt.datetime) -> bool:

@@ -79,11 +79,14 @@ class Breakers(Database):
         breaker_id: str | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
+        what: What | None = None,
     ) -> list[BreakerEvent]:
         """The newest first; `since` and `until` are included."""
         statement = select(breaker_event).order_by(breaker_event.c.id.desc()).limit(limit)
         if breaker_id is not None:
             statement = statement.where(breaker_event.c.breaker_id == breaker_id)
+        if what is not None:
+            statement = statement.where(breaker_event.c.what == what)
         if since is not None:
             statement = statement.where(breaker_event.c.at >= since)
         if until is not None:

@@ -125,3 +125,37 @@ async def test_a_run_without_a_pull_request_has_its_files_only(services, standin
     await _publish_all(services)
     assert (services.settings.home / "reports" / f"{run.id}.html").exists()
     assert standin.requests == []
+
+
+def _due(services):
+    """The time of every breaker, and of what waits for it, has come."""
+    with services.store._transaction() as connection:
+        connection.exec_driver_sql("UPDATE breaker SET retry_at = clock_timestamp() WHERE state <> 'closed'")
+        connection.exec_driver_sql("UPDATE delivery SET next_at = clock_timestamp() WHERE state = 'waiting'")
+
+
+@pytest.mark.parametrize("status", [500, 429])
+async def test_while_github_is_away_nothing_is_lost_and_each_thing_is_told_once(services, standin, status):
+    runs = []
+    for number in range(4):
+        runs.append(_run(services, sha=f"{number:040}", ordinal=number))
+        await answer_run(services, runs[-1].id, lambda target: target)
+    standin.failures.append(Failure(status=status, times=10_000, headers={"Retry-After": "1"} if status == 429 else {}))
+    for _ in range(20):  # more often than a delivery may fail
+        await _publish_all(services)
+        _due(services)
+    rows = [row for run in runs for row in services.store.deliveries(run.id) if row.channel != "page"]
+    assert {row.state for row in rows} == {"waiting"}
+    assert max(row.attempts for row in rows) < services.config.breakers.notifiers.failures
+    asked = len(standin.requests)
+    _due(services)
+    await _publish_all(services)
+    assert 0 < len(standin.requests) - asked <= 2  # one delivery tries
+    standin.failures.clear()
+    _due(services)
+    await _publish_all(services)
+    await _publish_all(services)
+    assert {row.state for run in runs for row in services.store.deliveries(run.id)} == {"sent"}
+    assert sorted(check["external_id"] for check in standin.check_runs) == sorted(run.id for run in runs)
+    assert len(standin.comments) == 1
+    assert [event.what for event in services.store.breaker_events(9)] == ["closed", "opened"]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from evalwindow.errors import BadInput
 from evalwindow.mail.content import content_of
-from evalwindow.mail.message import MOST_PICTURES, compose, message_id, unencoded
+from evalwindow.mail.envelope import message_id, unencoded
+from evalwindow.mail.message import MOST_PICTURES, compose
 from evalwindow.mail.phrases import oneline
 from evalwindow.mailbox import mailbox
 from tests.unit.mail.examples import READER, SENDER, entry_of, good, judged, lost_sort, mail_of, night_view

@@ -1,0 +1,136 @@
+"""Breakers in words: what each guards, how it is, what happens next. For the page, the command line and mails."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from evalwindow.breakers import GITHUB, SMTP, Phase, What
+from evalwindow.breakers.ids import POOL, PROVIDER, Kind, kind_of, team_of
+from evalwindow.report import words
+from evalwindow.report.headline import Tone
+from evalwindow.store import Store
+from evalwindow.store.breaker_rows import BreakerEvent, BreakerRow
+
+LATEST = 10  # events on a page
+_TONES = {Phase.CLOSED: Tone.IDLE, Phase.HALF_OPEN: Tone.UNSURE, Phase.OPEN: Tone.BAD}
+_WORDS = {Phase.CLOSED: "closed", Phase.HALF_OPEN: "on trial", Phase.OPEN: "open"}
+_EVENT_TONES = {What.OPENED: Tone.BAD, What.CLOSED: Tone.GOOD, What.RESET: Tone.IDLE}
+_EFFECTS = {
+    Kind.ENGINES: "Shards of this pool wait. None of them loses an attempt, and no run ends for it.",
+    Kind.PROVIDERS: "Shards that ask this model wait. None of them loses an attempt, and no run ends for it.",
+    Kind.NOTIFIERS: "What is to be told there waits. Nothing is lost, and each thing is told once.",
+    Kind.TEAM_ERRORS: "The team's new runs are refused, except for one that finds out. Those that are open go on.",
+    Kind.TEAM_SUBMISSIONS: "The team's new runs are refused. Those that are open go on.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreakerView:
+    """A breaker that has something to say."""
+
+    row: BreakerRow
+    now: dt.datetime
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def what(self) -> str:
+        return guarded(self.row.id)
+
+    @property
+    def word(self) -> str:
+        return _WORDS[self.row.standing.phase]
+
+    @property
+    def tone(self) -> Tone:
+        return _TONES[self.row.standing.phase]
+
+    @property
+    def since(self) -> dt.datetime | None:
+        """When it opened; of a closed one when the first failure was."""
+        standing = self.row.standing
+        return standing.opened_at or standing.since
+
+    @property
+    def next(self) -> str:
+        """What happens when."""
+        standing = self.row.standing
+        if standing.phase is Phase.CLOSED:
+            return f"{words.counted(standing.failures, 'failure')} in a row"
+        if standing.retry_at is None:
+            return "for a minute it is counted how many come"
+        if standing.phase is Phase.HALF_OPEN:
+            return f"one is trying; if it says nothing, the next one may at {words.moment(standing.retry_at)}"
+        if standing.retry_at <= self.now:
+            return "whoever comes next may try"
+        return f"one may try at {words.moment(standing.retry_at)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventView:
+    """Something that happened to a breaker."""
+
+    event: BreakerEvent
+
+    @property
+    def what(self) -> str:
+        return guarded(self.event.breaker_id)
+
+    @property
+    def tone(self) -> Tone:
+        return _EVENT_TONES[self.event.what]
+
+
+def gather_breakers(store: Store, *, team: str | None, now: dt.datetime) -> list[BreakerView]:
+    """Those that are open or count failures, by id; of teams' own only this team's, or all for None."""
+    return [BreakerView(row=row, now=now) for row in _of(store.breakers(), team=team) if _speaks(row)]
+
+
+def gather_events(store: Store, *, team: str | None, limit: int = LATEST) -> list[EventView]:
+    """The newest first."""
+    found = store.breaker_events(limit if team is None else 10 * limit)
+    mine = [event for event in found if team_of(event.breaker_id) in (None, team) or team is None]
+    return [EventView(event=event) for event in mine[:limit]]
+
+
+def guarded(breaker_id: str) -> str:
+    """What it guards, for a person."""
+    if breaker_id.startswith(POOL):
+        return f"the engines of pool {breaker_id.removeprefix(POOL)}"
+    if breaker_id.startswith(PROVIDER):
+        return f"the API of model {breaker_id.removeprefix(PROVIDER)}"
+    whole = {GITHUB: "GitHub", SMTP: "the mail server"}
+    if breaker_id in whole:
+        return whole[breaker_id]
+    about = {Kind.TEAM_ERRORS: "runs that are mostly errors", Kind.TEAM_SUBMISSIONS: "submissions"}
+    return f"team {team_of(breaker_id)}: {about[kind_of(breaker_id)]}"
+
+
+def trouble(breaker_id: str) -> str:
+    """Why it opened, in a sentence without its reason."""
+    kind, what = kind_of(breaker_id), guarded(breaker_id)
+    if kind is Kind.TEAM_ERRORS:
+        return f"Team {team_of(breaker_id)}: one run after another is mostly errors"
+    if kind is Kind.TEAM_SUBMISSIONS:
+        return f"Team {team_of(breaker_id)} submits too much"
+    return f"{what[0].upper()}{what[1:]} failed too often"
+
+
+def effect(breaker_id: str) -> str:
+    """What it means that this one is open."""
+    return _EFFECTS[kind_of(breaker_id)]
+
+
+def _of(rows: Iterable[BreakerRow], *, team: str | None) -> list[BreakerRow]:
+    return [row for row in rows if team is None or team_of(row.id) in (None, team)]
+
+
+def _speaks(row: BreakerRow) -> bool:
+    """A count of submissions is no news while it is below its limit."""
+    if kind_of(row.id) is Kind.TEAM_SUBMISSIONS:
+        return row.standing.phase is not Phase.CLOSED
+    return row.standing.troubled
