@@ -47,4 +47,5 @@ def promoted(services: Services, suite: str, branch: str) -> str | None:
 
 
 def _seconds_since(moment: dt.datetime) -> float:
-    return (dt.datetime.now(dt.UTC) - moment).total_seconds()
+    """By this process's clock, which may be behind PostgreSQL's."""
+    return max(0.0, (dt.datetime.now(dt.UTC) - moment).total_seconds())

@@ -14,7 +14,8 @@ from evalwindow.store.rows import EventRow
 
 log = logging.getLogger(__name__)
 
-EVENT_ATTEMPTS = 30
+EVENT_ATTEMPTS = 30  # that end in a defect
+OUTAGE_ATTEMPTS = 1_440  # while GitHub or a service of ours is away: a day, a minute's lease each
 TOLD_A_MINUTE = 20  # refusals that the pull requests of one repository hear of
 AGAIN = "Nothing of it was run. To try again then, push a commit, or close the pull request and reopen it."
 
@@ -70,7 +71,7 @@ async def _refuse(services: Services, event: EventRow, why: str) -> None:
 
 async def _put_off(services: Services, event: EventRow, error: Exception) -> None:
     log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
-    if event.attempts >= EVENT_ATTEMPTS:
+    if event.attempts >= (OUTAGE_ATTEMPTS if isinstance(error, ServiceDown) else EVENT_ATTEMPTS):
         await _finish_event(services, event, "failed", f"{type(error).__name__}: {error}")
 
 

@@ -25,6 +25,10 @@ class Auth(Protocol):
         """Whether we wrote this comment."""
         ...
 
+    def refused(self, repo: str, token: str) -> bool:
+        """GitHub doesn't know the token any more: True where the next one will be another."""
+        ...
+
 
 class TokenAuth:
     """A personal or job token. It can't write check runs."""
@@ -39,6 +43,9 @@ class TokenAuth:
     async def wrote(self, api: GitHubAPI, item: dict[str, Any]) -> bool:
         login = await self._own_login(api)
         return bool(item["user"]["login"] == login if login else item["user"]["type"] == "Bot")
+
+    def refused(self, repo: str, token: str) -> bool:
+        return False
 
     async def _own_login(self, api: GitHubAPI) -> str:
         """Empty for a CI job's token: it may not ask who it is, and writes as a bot."""
@@ -69,6 +76,13 @@ class AppAuth:
     async def wrote(self, api: GitHubAPI, item: dict[str, Any]) -> bool:
         app = item.get("performed_via_github_app") or {}
         return str(app.get("id")) == self.app_id
+
+    def refused(self, repo: str, token: str) -> bool:
+        """It was revoked, or is older than we think."""
+        known = self._tokens.get(repo)
+        if known is not None and known[0] == token:
+            del self._tokens[repo]
+        return known is not None
 
     async def _new_token(self, api: GitHubAPI, repo: str) -> tuple[str, dt.datetime]:
         jwt = get_jwt(app_id=self.app_id, private_key=self.private_key)

@@ -31,17 +31,20 @@ async def _put_status(repo: Repository, sha: str, status: dict[str, str]) -> str
 
 
 async def _put_check_run(repo: Repository, sha: str, body: dict[str, Any], *, known_id: str | None) -> str:
-    if known_id is not None and await repo.update_check_run(known_id, body):
-        return known_id
-    found = await _find(repo, sha, body)
-    if found is not None and await repo.update_check_run(found, body):
-        return found
-    return await repo.create_check_run({**body, "head_sha": sha})
+    own = known_id if known_id is not None and await repo.update_check_run(known_id, body) else None
+    if own is not None and body["status"] != "completed":
+        return own
+    # GitHub may have taken what it didn't answer for in time: a twin that stayed "queued" would block its commit.
+    for twin in await _all(repo, sha, body):
+        if twin != own and await repo.update_check_run(twin, body):
+            own = own or twin
+    return own or await repo.create_check_run({**body, "head_sha": sha})
 
 
-async def _find(repo: Repository, sha: str, body: dict[str, Any]) -> str | None:
+async def _all(repo: Repository, sha: str, body: dict[str, Any]) -> list[str]:
+    """Ids of the check runs with this body's name and external_id."""
     runs = await repo.check_runs(sha, body["name"])
-    return next((str(run["id"]) for run in runs if run.get("external_id") == body["external_id"]), None)
+    return [str(run["id"]) for run in runs if run.get("external_id") == body["external_id"]]
 
 
 def _only_apps(error: BadRequest) -> bool:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
 
 import aiohttp
 import jwt
@@ -48,8 +49,15 @@ class GitHub:
             raise BadInput(f"repository {repo!r}: a name like owner/name is needed")
         with _our_errors(repo):
             api = GitHubAPI(self._live_session(), REQUESTER, base_url=self._api_url)
-            api.oauth_token = await self._auth.token(api, repo)
-            yield Repository(api=api, name=repo, auth=self._auth)
+            api.oauth_token = token = await self._auth.token(api, repo)
+            try:
+                yield Repository(api=api, name=repo, auth=self._auth)
+            except BadRequest as error:
+                if error.status_code is not HTTPStatus.UNAUTHORIZED or not self._auth.refused(repo, token):
+                    raise
+                raise GitHubUnavailable(
+                    f"GitHub, {repo}: takes our token no more; the next try has a new one"
+                ) from error
 
     async def aclose(self) -> None:
         if self._session is not None:

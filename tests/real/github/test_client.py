@@ -40,6 +40,15 @@ async def test_a_check_that_is_gone_is_made_anew(app_client, standin):
     assert len(standin.check_runs) == 1
 
 
+async def test_a_check_that_github_took_late_is_completed_with_its_twin(app_client, standin):
+    queued = {key: value for key, value in BODY.items() if key != "conclusion"} | {"status": "queued"}
+    async with app_client.open(REPO) as repo:
+        own = await put_check(repo, SHA, queued, status=STATUS)
+        standin.check_runs.append({"id": 999, "repo": REPO, "head_sha": SHA, **queued})
+        await put_check(repo, SHA, BODY, status=STATUS, known_id=own)
+    assert [run["conclusion"] for run in standin.check_runs] == ["success", "success"]
+
+
 async def test_a_plain_token_falls_back_to_a_commit_status(token_client, standin):
     async with token_client.open(REPO) as repo:
         known = await put_check(repo, SHA, BODY, status=STATUS)
@@ -54,6 +63,19 @@ async def test_the_app_s_token_is_asked_for_once(app_client, standin):
             await repo.comments(7)
     paths = [request["path"] for request in standin.requests]
     assert paths.count("/app/installations/99/access_tokens") == 1
+
+
+async def test_a_token_that_github_knows_no_more_is_a_later_try_with_another(app_client, standin):
+    async with app_client.open(REPO) as repo:
+        await repo.comments(7)
+    standin.failures.append(Failure(status=401, path="/comments"))
+    with pytest.raises(GitHubUnavailable, match="the next try has a new one"):
+        async with app_client.open(REPO) as repo:
+            await repo.comments(7)
+    async with app_client.open(REPO) as repo:
+        await repo.comments(7)
+    paths = [request["path"] for request in standin.requests]
+    assert paths.count("/app/installations/99/access_tokens") == 2
 
 
 async def test_three_times_told_there_is_one_comment_with_the_last_text(any_client, standin):
