@@ -14,6 +14,8 @@ from evalwindow.recorder import Ledger
 
 log = logging.getLogger(__name__)
 
+HEARD_S = 2.0  # who ended a run is heard within this time
+
 #: renew({shard id: token}) -> {shard id: "held" | "closing" | "lost" | "cancelled"}
 Renew = Callable[[Mapping[str, int]], Mapping[str, str]]
 
@@ -39,13 +41,14 @@ class Lease:
 
 
 class Leases:
-    """Renews every lease of the process in one round trip, every third of its length.
+    """Renews every lease of the process in one round trip, every third of its length and every 2 s at the latest.
 
+    So a run that was cancelled, or superseded by a newer commit, ends within 2 s, between prompts and within them.
     `ledger` is what their holders have not written yet.
     """
 
     def __init__(self, renew: Renew, *, lease_s: float) -> None:
-        self._renew, self._pause = renew, lease_s / 3
+        self._renew, self._pause = renew, min(lease_s / 3, HEARD_S)
         self.ledger = Ledger()
         self._held: dict[str, Lease] = {}
         self._task: asyncio.Task[None] | None = None

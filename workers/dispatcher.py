@@ -139,7 +139,7 @@ class Dispatcher:
         """Close nights that have used their budget.
 
         What is over it by then: what was not recorded yet, of each shard up to one batch and the prompts in the
-        engine, and what starts until the workers hear of it, in this chore's pause and a third of a lease.
+        engine, and what starts until the workers hear of it, in this chore's pause and two seconds.
         """
         for night_id in await asyncio.to_thread(self._store.overspent):
             if await asyncio.to_thread(self._store.close_night, night_id, "budget"):
