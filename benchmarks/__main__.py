@@ -26,6 +26,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "throughput": ("tiny", "mid"),
     "lanes": ("mid",),
     "fairness": ("tiny",),
+    "flood": ("tiny",),
     "prefix": (),
     "batch_effects": ("mid",),
     "peers": ("tiny", "mid"),
@@ -40,9 +41,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--size", choices=list(SIZES), help="of parts that have one; default: each part's own")
-    parser.add_argument("--smokes", type=int, help="pull requests of smoke, smokes of each arm of lanes")
+    parser.add_argument("--smokes", type=int, help="pull requests of smoke, smokes of an arm of lanes and flood")
     parser.add_argument("--rounds", type=int, help="of throughput: offline and served take turns so often")
     parser.add_argument("--runs", type=int, help="of fairness: of the short prompts in each arm")
+    parser.add_argument("--submissions", type=int, help="of flood, instead of 4,000")
     parser.add_argument("--prompts", type=int, help="instead of 500, for a trial")
     arguments = parser.parse_args()
     print(machine(), flush=True)

@@ -23,7 +23,7 @@ from evalwindow.client import Client
 from evalwindow.store import Store
 
 POOL: Mapping[str, Any] = SIZES["mid"].pool
-OTHER_TEAM = "ads"
+OTHER_TEAM, THIRD_TEAM = "ads", "shop"
 Lanes = Mapping[str, Mapping[str, Any]]
 #: what the command line of a process holds -> which it is; consumers come before the unit that is their parent
 OWN = {
@@ -44,7 +44,7 @@ async def bench_stage(
     pool: Mapping[str, Any] = POOL,
     lanes: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Stage]:
-    """Everything running, ready and warm, with one pool that serves `model` under the name "bench", to two teams.
+    """Everything running, ready and warm, with one pool that serves `model` under the name "bench", to three teams.
 
     `pool` and `lanes` as in evalwindow.yaml. With `windows` Airflow runs too.
     """
@@ -55,7 +55,7 @@ async def bench_stage(
         "pools": {"warm": {"model": str(model.resolve()), **pool}},
         "models": {"bench": {"engine": "vllm", "pool": "warm"}},
         "lanes": dict(lanes or {}),
-        "teams": {TEAM: {"repos": [REPO]}, OTHER_TEAM: {}},
+        "teams": {TEAM: {"repos": [REPO]}, OTHER_TEAM: {}, THIRD_TEAM: {}},
         "windows": dict(windows or {}),
     }
     config.write_text(yaml.safe_dump(document))

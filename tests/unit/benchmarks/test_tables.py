@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from benchmarks import fairness, lanes, throughput
+from benchmarks import fairness, flood, lanes, throughput
 from benchmarks.floor import Floor
 from benchmarks.sizes import SIZES
 from benchmarks.throughput import Pace, Paces
@@ -51,6 +53,16 @@ def test_fairness_is_compared_with_the_same_engine_alone() -> None:
     beside = fairness.Arm(name="beside L", walls=[3.0], latencies=[1.0] * 50, rates=[200.0])
     report = fairness.report(SIZES["tiny"], [[alone, beside]], shorts=50)
     assert _cells(report, "beside L")[1:] == ["3.00 s", "3.00", "1.00 s", "1.00 s", "2.00", "200"]
+
+
+def test_a_flood_is_compared_with_the_quiet_arm() -> None:
+    answers = flood.Answers(count=Counter({"admitted": 100, "refused by a quota": 3_900}), seconds=[0.25] * 4_000)
+    grown = flood.Weight(database=3 * 2**20, web=2**19, dispatcher=0)
+    report = flood.report([0.2] * 20, [0.3] * 20, answers, grown)
+    assert _cells(report, "beside the flood")[1:] == ["20", "300 ms", "300 ms", "1.50", "1.50"]
+    assert "A flood of 4,000 submissions" in report
+    assert _cells(report, "refused by a quota")[1] == "3900"
+    assert _cells(report, "web grew by")[1] == "0.5 MiB"
 
 
 def _usage() -> throughput.Usage:
