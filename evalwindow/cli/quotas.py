@@ -6,6 +6,7 @@ import typer
 
 from evalwindow.cli.remote import connected
 from evalwindow.cli.show import AsJson, say, say_json, say_table
+from evalwindow.quota import PERIOD_WORDS
 from evalwindow.report import words
 from evalwindow.web.documents import LimitDocument, QuotaDocument
 
@@ -31,13 +32,13 @@ def quotas(json: AsJson = False) -> None:
     say(f"team {found.team} · a {found.period} in UTC, this one ends {last}")
     heads = ("what", "used", "limit", "", "key")
     say_table(heads, [_row(limit, found) for limit in found.limits], right=("used", "limit"))
-    say(f"this {found.period}: {_counts(found)}")
+    say(f"{PERIOD_WORDS[found.period]}: {_counts(found)}")
 
 
 def _row(limit: LimitDocument, of: QuotaDocument) -> tuple[str, ...]:
     what = _WORDS.get(limit.name, limit.name)
     if limit.until is not None:
-        what = f"{what}, this {of.period}"
+        what = f"{what}, {PERIOD_WORDS[of.period]}"
     most = words.NOTHING if limit.limit is None else f"{limit.limit:,g}"
     return what, f"{limit.used:,.10g}", most, "full" if limit.full else "", f"quota.{limit.name}"
 
