@@ -28,7 +28,7 @@ COMMANDS = {
     "operate": ("up", "demo", "migrate"),
     "upkeep": ("upkeep",),
 }
-GROUPS = ("baseline", "suites", "datasets", "token", "pools", "quarantine")
+GROUPS = ("baseline", "suites", "datasets", "token", "pools", "breakers", "quarantine")
 
 
 def make_app(command: str | None = None) -> typer.Typer:

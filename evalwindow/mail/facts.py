@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from evalwindow.mail.phrases import gpu_time, moment, oneline, share, span, zone_of
 from evalwindow.mail.policy import rules_of
 from evalwindow.report import words
-from evalwindow.report.breakers import guarded
+from evalwindow.report.breakers import brief, guarded
 from evalwindow.report.links import Links
 from evalwindow.report.night import NightLine, NightView
 
@@ -69,7 +69,7 @@ def _openings(view: NightView) -> str:
     told = [
         f"{guarded(event.breaker_id)}{f' ({times[name]} times)' if times[name] > 1 else ''}, "
         f"{'last ' if times[name] > 1 else ''}at {event.at.astimezone(zone):%H:%M}: "
-        f"{oneline(event.reason, REASON_CHARACTERS)}"
+        f"{oneline(brief(name, event.reason), REASON_CHARACTERS)}"
         for name, event in latest.items()
     ]
     more = len(told) - MOST_OPENINGS

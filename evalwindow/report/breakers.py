@@ -32,6 +32,7 @@ class BreakerView:
 
     row: BreakerRow
     now: dt.datetime
+    reason: str  # as its reader may see it
 
     @property
     def id(self) -> str:
@@ -75,6 +76,7 @@ class EventView:
     """Something that happened to a breaker."""
 
     event: BreakerEvent
+    reason: str  # as its reader may see it
 
     @property
     def what(self) -> str:
@@ -87,14 +89,30 @@ class EventView:
 
 def gather_breakers(store: Store, *, team: str | None, now: dt.datetime) -> list[BreakerView]:
     """Those that are open or count failures, by id; of teams' own only this team's, or all for None."""
-    return [BreakerView(row=row, now=now) for row in _of(store.breakers(), team=team) if _speaks(row)]
+    return [
+        BreakerView(row=row, now=now, reason=_shown(row.id, row.standing.reason or "", team=team))
+        for row in _of(store.breakers(), team=team)
+        if _speaks(row)
+    ]
 
 
 def gather_events(store: Store, *, team: str | None, limit: int = LATEST) -> list[EventView]:
     """The newest first."""
     found = store.breaker_events(limit if team is None else 10 * limit)
     mine = [event for event in found if team_of(event.breaker_id) in (None, team) or team is None]
-    return [EventView(event=event) for event in mine[:limit]]
+    return [EventView(event=event, reason=_shown(event.breaker_id, event.reason, team=team)) for event in mine[:limit]]
+
+
+def brief(breaker_id: str, reason: str) -> str:
+    """As much of a reason as every team may read: the rest may name others' repositories or quote their prompts."""
+    kind = kind_of(breaker_id)
+    if kind is Kind.NOTIFIERS:
+        return "it does not answer"
+    return ": ".join(reason.split(": ")[:2]) if kind in (Kind.ENGINES, Kind.PROVIDERS) else reason
+
+
+def _shown(breaker_id: str, reason: str, *, team: str | None) -> str:
+    return reason if team is None else brief(breaker_id, reason)
 
 
 def guarded(breaker_id: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from evalwindow.config import Config, Pool
 from evalwindow.model import Tier
 from evalwindow.report import words
+from evalwindow.report.breakers import gather_breakers, gather_events
 from evalwindow.report.headline import Tone
 from evalwindow.report.links import Links
 from evalwindow.report.page import render
@@ -129,8 +130,16 @@ def gather_pools(store: Store, config: Config, *, now: dt.datetime) -> list[Pool
     ]
 
 
-def pools_page(store: Store, config: Config, *, links: Links, now: dt.datetime) -> str:
-    return render("pools.html", pools=gather_pools(store, config, now=now), links=links, rollout_tone=rollout_tone)
+def pools_page(store: Store, config: Config, *, links: Links, now: dt.datetime, team: str | None = None) -> str:
+    """With the breakers that all share, and this team's own; None: every team's."""
+    return render(
+        "pools.html",
+        pools=gather_pools(store, config, now=now),
+        breakers=gather_breakers(store, team=team, now=now),
+        events=gather_events(store, team=team),
+        links=links,
+        rollout_tone=rollout_tone,
+    )
 
 
 def rollout_tone(rollout: Rollout) -> Tone:

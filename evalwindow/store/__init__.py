@@ -11,6 +11,7 @@ from evalwindow.store.deliveries import Deliveries
 from evalwindow.store.dispatch import Dispatch
 from evalwindow.store.endings import Endings
 from evalwindow.store.events import Events
+from evalwindow.store.figures import Figures
 from evalwindow.store.nights import Nights
 from evalwindow.store.noise import Noise
 from evalwindow.store.overview import Overview
@@ -47,6 +48,7 @@ class Store(
     Agendas,
     Deliveries,
     Breakers,
+    Figures,
     Baselines,
     Artifacts,
     Tokens,

@@ -15,6 +15,7 @@ from evalwindow.web import (
     baselines,
     compare,
     health,
+    metrics,
     nights,
     noise,
     pages,
@@ -48,6 +49,7 @@ ROUTED = (
     pools,
     nights,
     health,
+    metrics,
 )
 
 

@@ -14,7 +14,8 @@ router = APIRouter(tags=["pages"], include_in_schema=False, route_class=PageRout
 
 @router.get("/pools")
 def pools(site: WithSite) -> Response:
-    """Every team may see how busy the engines are that all share."""
+    """Every team may see how busy the engines are that all share, and what of that is left alone for a while."""
     services = site.services
-    text = pools_page(services.store, services.config, links=site.links, now=dt.datetime.now(dt.UTC))
+    now = dt.datetime.now(dt.UTC)
+    text = pools_page(services.store, services.config, links=site.links, now=now, team=site.team)
     return html(text, framed=site.framed)
