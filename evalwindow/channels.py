@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from evalwindow.breakers import GITHUB, SMTP
@@ -34,10 +33,10 @@ def notifier_of(services: Services, channel: str) -> str | None:
     return GITHUB if channel in ("check", "comment") and services.github is not None else None
 
 
-def retry_at(attempts: int, error: Exception) -> dt.datetime | None:
-    """When to try again after so many attempts, with growing pauses; None after the last."""
+def again_in_s(attempts: int, error: Exception) -> float | None:
+    """Seconds until the next try after so many attempts, growing; None after the last."""
     if attempts >= (MAIL_ATTEMPTS if isinstance(error, MailUnavailable) else ATTEMPTS):
         return None
     asked_for: float = getattr(error, "retry_after", None) or 0.0
-    pause = min(FIRST_PAUSE_S * GROWTH ** (attempts - 1), LONGEST_PAUSE_S)
-    return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=max(asked_for, pause))
+    pause: float = min(FIRST_PAUSE_S * GROWTH ** (attempts - 1), LONGEST_PAUSE_S)
+    return max(asked_for, pause)

@@ -231,9 +231,8 @@ class Dispatcher:
         )
 
     def _delivery_defect(self, delivery: DeliveryRow, error: Exception) -> None:
-        again = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=RETRY_S)
-        retry_at = again if delivery.attempts < self._max_attempts else None
-        self._store.delivery_failed(delivery.subject, delivery.channel, repr(error), retry_at)
+        again_s = RETRY_S if delivery.attempts < self._max_attempts else None
+        self._store.delivery_failed(delivery.subject, delivery.channel, repr(error), again_s)
 
 
 def _period_quotas(config: Config) -> dict[str, Quota]:
@@ -264,6 +263,8 @@ def _check_mail(services: Services) -> None:
     telling = sorted(name for name, window in services.config.windows.items() if window.mail)
     if telling and services.settings.smtp is None:
         log.warning("%s: mails will wait, for EVALWINDOW_SMTP_URL is not set", ", ".join(telling))
+    if services.config.alerts.to and services.settings.smtp is None:
+        log.warning("alerts.to: mails will wait, for EVALWINDOW_SMTP_URL is not set")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 
 from evalwindow.breakers import GITHUB, Phase
-from evalwindow.channels import notifier_of, retry_at, tell
+from evalwindow.channels import again_in_s, notifier_of, tell
 from evalwindow.errors import EvalwindowError, GitHubRefused, GitHubUnavailable, MailRefused, MailUnavailable
 from evalwindow.services import Services
 from evalwindow.store.rows import DeliveryRow
@@ -100,11 +100,9 @@ class _Attempt:
 
     async def _count(self, error: Exception) -> None:
         delivery, store = self._delivery, self._services.store
-        again_at = retry_at(delivery.attempts, error)
-        await asyncio.to_thread(store.delivery_failed, delivery.subject, delivery.channel, _said(error), again_at)
-        if (
-            again_at is None or _said(error) != delivery.error
-        ):  # a reason is said once, and when it was the last attempt
+        again_s = again_in_s(delivery.attempts, error)
+        await asyncio.to_thread(store.delivery_failed, delivery.subject, delivery.channel, _said(error), again_s)
+        if again_s is None or _said(error) != delivery.error:  # a reason is said once, and when it was the last attempt
             told = (delivery.subject, delivery.channel, delivery.attempts, _said(error))
             log.warning("%s not told to %s (attempt %d): %s", *told)
 

@@ -92,11 +92,14 @@ def _translated(error: HTTPException, repo: str) -> GitHubUnavailable | GitHubRe
 
 def _retry_after(error: HTTPException) -> float | None:
     """Retry-After in seconds or as a date; else the moment at which the rate limit starts anew."""
-    readers: Mapping[str, Callable[[str], float]] = {"retry-after": _seconds, "x-ratelimit-reset": _until_epoch}
+    readers: Mapping[str, Callable[[str, dt.datetime], float]] = {
+        "retry-after": _seconds,
+        "x-ratelimit-reset": _until_epoch,
+    }
     for name, read in readers.items():
         value = _header(error, name)
         if value is not None:
-            return read(value)
+            return read(value, _now(error))
     return None
 
 
@@ -104,12 +107,21 @@ def _header(error: HTTPException, name: str) -> str | None:
     return {key.lower(): value for key, value in error.headers.items()}.get(name)
 
 
-def _seconds(value: str) -> float:
+def _now(error: HTTPException) -> dt.datetime:
+    """By GitHub's clock, where it says."""
+    said = _header(error, "date")
+    return _date(said) if said else dt.datetime.now(dt.UTC)
+
+
+def _date(value: str) -> dt.datetime:
+    return dt.datetime.strptime(value, "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=dt.UTC)
+
+
+def _seconds(value: str, now: dt.datetime) -> float:
     if value.isdigit():
         return float(value)
-    moment = dt.datetime.strptime(value, "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())
+    return max(0.0, (_date(value) - now).total_seconds())
 
 
-def _until_epoch(value: str) -> float:
-    return max(0.0, float(value) - dt.datetime.now(dt.UTC).timestamp())
+def _until_epoch(value: str, now: dt.datetime) -> float:
+    return max(0.0, float(value) - now.timestamp())

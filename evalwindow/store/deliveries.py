@@ -101,9 +101,9 @@ class Deliveries(Database):
         kept = {"external_id": func.coalesce(external_id, delivery.c.external_id), "sent_at": func.now()}
         self._close_attempt(subject, channel, kept, otherwise={"state": "sent", "error": null()})
 
-    def delivery_failed(self, subject: str, channel: str, error: str, retry_at: dt.datetime | None) -> None:
-        """It didn't arrive: again at `retry_at`, or never when that is None."""
-        retry = {"state": "waiting", "next_at": retry_at} if retry_at else {"state": "failed"}
+    def delivery_failed(self, subject: str, channel: str, error: str, again_in_s: float | None) -> None:
+        """It didn't arrive: again in so many seconds, by the server's clock, or never when that is None."""
+        retry = {"state": "failed"} if again_in_s is None else {"state": "waiting", "next_at": lease(again_in_s)}
         self._close_attempt(subject, channel, {"error": error}, otherwise=retry)
 
     def delivery_put_off(self, subject: str, channel: str, error: str | None, until: dt.datetime) -> None:
