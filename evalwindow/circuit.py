@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Iterable
 
-from evalwindow.breakers import LEAVE, Leave, Standing, of_errors, of_submissions
+from evalwindow.breakers import LEAVE, Leave, Phase, Standing, of_errors, of_submissions
 from evalwindow.breakers.ids import kind_of, rule_of
 from evalwindow.config import Config
 from evalwindow.errors import BreakerOpen
@@ -82,6 +82,13 @@ class Circuit:
             why = of_submissions(team)
         if leave.wait_until is not None and not (key and self._store.is_admitted(key)):
             raise self._refusal(why, team, leave.wait_until)
+
+    def check_flood(self, team: str) -> None:
+        """Raises the BreakerOpen that `check_team` would while the team submits too much. Nothing is counted."""
+        row = self._store.breaker(of_submissions(team))
+        until = row.standing.retry_at if row and row.standing.phase is Phase.OPEN else None
+        if until is not None and until > dt.datetime.now(dt.UTC):
+            raise self._refusal(of_submissions(team), team, until)
 
     def concluded(self, team: str, run_id: str, *, errors: int, results: int, suspects: frozenset[str] | None) -> None:
         """A run has ended with so many errors among its results. `suspects`: what a claim said, where there was one."""

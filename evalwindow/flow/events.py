@@ -6,10 +6,12 @@ import asyncio
 import logging
 
 from evalwindow.admission import Submission
-from evalwindow.errors import BadInput, EvalwindowError, EventIgnored, ServiceDown, TryLater
+from evalwindow.errors import BadInput, BreakerOpen, EvalwindowError, EventIgnored, ServiceDown, TryLater
 from evalwindow.flow.submit import submit
 from evalwindow.github import events
+from evalwindow.model import Source
 from evalwindow.services import Services
+from evalwindow.store.events import REPEATED
 from evalwindow.store.rows import EventRow
 
 log = logging.getLogger(__name__)
@@ -26,12 +28,12 @@ async def handle_event(services: Services, event: EventRow) -> None:
     While GitHub or a service of ours is away the event stays claimed, and is handled again when its lease ran out.
     """
     try:
-        wishes = await events.submissions(services.github, services.config, services.store, event.payload)
+        wishes = await _wishes(services, event)
         refused = [each for wish in wishes if (each := await _submit(services, wish))]
     except EventIgnored as reason:
         await _finish_event(services, event, "done", str(reason))
-    except BadInput as error:
-        await _refuse(services, event, str(error))
+    except (BadInput, TryLater) as error:
+        await _refuse(services, event, f"{error}\n{AGAIN}" if isinstance(error, TryLater) else str(error))
     except ServiceDown as error:
         await _put_off(services, event, error)
     except EvalwindowError as error:
@@ -45,6 +47,28 @@ async def handle_event(services: Services, event: EventRow) -> None:
             await _refuse(services, event, "\n".join([*refused, AGAIN]))
         else:
             await _finish_event(services, event, "done", None)
+
+
+async def _wishes(services: Services, event: EventRow) -> list[Submission]:
+    """Raises what makes it useless before GitHub is asked for anything: a flood of events is no flood of calls."""
+
+    async def check(team: str, source: Source) -> None:
+        await asyncio.to_thread(_check_flood, services, event, team, source)
+
+    return await events.submissions(services.github, services.config, services.store, event.payload, check=check)
+
+
+def _check_flood(services: Services, event: EventRow, team: str, source: Source) -> None:
+    """A commit that was let in is not refused for its next event, and needs no other one."""
+    if services.store.is_repeated(event.id):
+        raise EventIgnored(REPEATED)
+    try:
+        services.breakers.check_flood(team)
+    except BreakerOpen:
+        latest = services.store.runs(1, repo=source.repo, pull_request=source.pull_request)
+        if [run.source.head_sha for run in latest] != [source.head_sha]:
+            services.store.count_refused(team)
+            raise
 
 
 async def _submit(services: Services, wish: Submission) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from evalwindow.admission import Submission
@@ -14,7 +14,7 @@ from evalwindow.github.checks import put_check
 from evalwindow.github.client import GitHub
 from evalwindow.github.payload import PullRequestEvent, read_payload
 from evalwindow.github.repository import Repository
-from evalwindow.model import Candidate
+from evalwindow.model import Candidate, Source
 from evalwindow.pr_config import FILE, PrCandidate, PrConfig, parse_pr_config
 from evalwindow.report.checkrun import refusal_check, refusal_status
 from evalwindow.store import Store
@@ -27,9 +27,17 @@ class LabelSpent(EventIgnored):
 
 
 async def submissions(
-    github: GitHub | None, config: Config, store: Store, payload: Mapping[str, Any]
+    github: GitHub | None,
+    config: Config,
+    store: Store,
+    payload: Mapping[str, Any],
+    *,
+    check: Callable[[str, Source], Awaitable[None]],
 ) -> list[Submission]:
-    """One submission a suite; raises EventIgnored where there is nothing to do, BadInput for the author to repair."""
+    """One submission a suite; raises EventIgnored where there is nothing to do, BadInput for the author to repair.
+
+    Before GitHub is asked for anything, `check` may raise, told the team and what it wants to be evaluated.
+    """
     event = read_payload(payload)
     name, team = team_of(event, config)
     if github is None:
@@ -39,6 +47,7 @@ async def submissions(
     except LabelSpent:
         await _ask_for_label(github, event, label=team.fork_label)
         raise
+    await check(name, event.source)
     async with github.open(event.repo) as repo:
         wanted = await _pr_config(repo, event, config)
         candidate = await _candidate(repo, event, wanted.candidate, config=config, store=store)

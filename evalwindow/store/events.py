@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evalwindow.errors import Replayed
@@ -17,7 +17,19 @@ from evalwindow.store.tables import event
 from evalwindow.store.wakes import Topic, waking
 
 OVERTAKEN = "a later event of the same pull request says all that this one says"
+REPEATED = "the event before it told of the same commit, and its runs were admitted"
 TOLD_WITHIN = dt.timedelta(minutes=1)
+
+#: Of a repetition the same may be said again: its own error says that it was one.
+_REPEATED = text("""
+    SELECT before.state = 'done' AND before.sha = this.sha AND coalesce(before.error = :repeated, true)
+    FROM (SELECT *, payload #>> '{pull_request,head,sha}' AS sha FROM event WHERE id = :id) AS this, LATERAL (
+        SELECT state, error, payload #>> '{pull_request,head,sha}' AS sha FROM event
+        WHERE event.subject = this.subject AND event.ordinal IS NOT NULL AND this.ordinal IS NOT NULL
+            AND event.id <> this.id
+        ORDER BY event.ordinal DESC, event.id DESC LIMIT 1
+    ) AS before
+""")
 
 
 class Events(Database):
@@ -66,6 +78,14 @@ class Events(Database):
         """Say how an event ended: done, refused (bad input, told to its sender) or failed."""
         with self._transaction() as connection:
             connection.execute(_change(event_id, {"state": state, "error": error, "lease_until": None}))
+
+    def is_repeated(self, event_id: str) -> bool:
+        """Whether the last event of the subject before this one told of the same commit, and all it asks for was done.
+
+        What came in between counts: a push back to an older commit is no repetition.
+        """
+        with self._transaction() as connection:
+            return bool(connection.scalar(_REPEATED, {"id": event_id, "repeated": REPEATED}))
 
     def may_tell(self, event_id: str, *, most: int) -> bool:
         """Whether GitHub is to be told that this event was refused; that it was is noted then.

@@ -67,7 +67,7 @@ event = Table(
     UniqueConstraint("delivery"),
     _one_of("received", "processing", "done", "refused", "failed"),
     Index("event_open_idx", "id", postgresql_where=text("state IN ('received', 'processing')")),
-    Index("event_subject_idx", "subject", "ordinal", "id", postgresql_where=text("state = 'received'")),
+    Index("event_subject_idx", "subject", "ordinal", "id", postgresql_where=text("ordinal IS NOT NULL")),
     Index("event_told_idx", "told_at", postgresql_where=text("told_at IS NOT NULL")),
 )
 

@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import select
 
 from evalwindow.errors import Replayed
-from evalwindow.store.events import OVERTAKEN
+from evalwindow.store.events import OVERTAKEN, REPEATED
 from evalwindow.store.tables import event
 from tests.real.store.world import LEASE_S, OVER, at_once
 
@@ -109,3 +109,22 @@ def test_of_one_repository_only_so_many_refusals_in_a_minute_are_told(store):
 def _state(store, event_id):
     with store._transaction() as connection:
         return connection.execute(select(event.c.state, event.c.error).where(event.c.id == event_id)).one()
+
+
+def test_an_event_is_a_repetition_when_the_one_before_it_did_all_for_the_same_commit(store):
+    def came(name, sha, *, ordinal, ended="done", error=None):
+        payload = {"pull_request": {"head": {"sha": sha}}}
+        event_id = store.add_event(name, "pull_request", payload, subject="a/b#1", ordinal=ordinal)
+        repeated = store.is_repeated(event_id)
+        store.finish_event(event_id, ended, error)
+        return repeated
+
+    assert not came("first", "A", ordinal=1)
+    assert came("again", "A", ordinal=2, error=REPEATED)
+    assert came("and again", "A", ordinal=2, error=REPEATED)
+    assert not came("a push", "B", ordinal=3, ended="refused", error="over its quota")
+    assert not came("reopened, to try again", "B", ordinal=4)
+    assert not came("a push back", "A", ordinal=5)
+    assert not came("without a file", "C", ordinal=6, error="no .evalwindow.yaml")
+    assert not came("without a file, again", "C", ordinal=7)
+    assert not came("a label, which stands for itself", "C", ordinal=None)

@@ -106,8 +106,8 @@ def _events() -> None:
     op.add_column("event", sa.Column("subject", sa.Text(), nullable=True))
     op.add_column("event", sa.Column("ordinal", sa.BigInteger(), nullable=True))
     op.add_column("event", sa.Column("told_at", TIME, nullable=True))
-    waiting, told = sa.text("state = 'received'"), sa.text("told_at IS NOT NULL")
-    op.create_index("event_subject_idx", "event", ["subject", "ordinal", "id"], postgresql_where=waiting)
+    ordered, told = sa.text("ordinal IS NOT NULL"), sa.text("told_at IS NOT NULL")
+    op.create_index("event_subject_idx", "event", ["subject", "ordinal", "id"], postgresql_where=ordered)
     op.create_index("event_told_idx", "event", ["told_at"], postgresql_where=told)
 
 
