@@ -73,7 +73,9 @@ def _config(suites: Path, *, engine: Engine, parrot_url: str) -> dict[str, Any]:
 
 
 def _write_echo(folder: Path, name: str, *, tier: str, samples: int) -> None:
-    rows = [{"id": f"s{n}", "input": f"say {n}", "target": str(n)} for n in range(samples)]
+    rows = [
+        {"id": f"s{n}", "input": f"say {n}", "target": str(n), "must_pass": tier == "smoke"} for n in range(samples)
+    ]
     (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = {"suite": name, "tier": tier, "scorers": ["exact"], "dataset": {"path": f"{name}.jsonl"}}
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(spec))

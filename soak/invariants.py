@@ -32,7 +32,7 @@ class Received:
 
     github: Standin | None = None  # None: nobody was there to be told
     mails: Sequence[EmailMessage] | None = None
-    deliveries: Iterable[str] = ()  # ids of webhook deliveries that the web app took
+    deliveries: Iterable[str] = ()  # ids of webhook deliveries that the web app took and that ask for runs
     runs: Iterable[str] = ()  # ids of runs that the API admitted
 
 
@@ -155,9 +155,11 @@ def _unasked(connection: Connection) -> tuple[str, ...]:
 
 def _promised(connection: Connection, received: Received) -> Iterator[str]:
     """What was taken from somebody and isn't there."""
-    events = set(connection.scalars(text("SELECT delivery FROM event")))
+    events = {row.delivery: row for row in connection.execute(text("SELECT delivery, state, error FROM event"))}
     runs = set(connection.scalars(text("SELECT id FROM run")))
     yield from (f"webhook delivery {each}: taken, and not there" for each in received.deliveries if each not in events)
+    refused = [each for each in received.deliveries if each in events and events[each].state == "refused"]
+    yield from (f"webhook delivery {each}: taken, and refused: {events[each].error}" for each in refused)
     yield from (f"run {each}: admitted, and not there" for each in received.runs if each not in runs)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 
 from demo.github_standin import APP_TOKEN_PREFIX, Standin
-from demo.mailbox import Mailbox, mailbox_running
 from demo.walkthrough.stage import ROOT, standin_running
 from evalwindow.embedded import start_postgres, start_redis
 from evalwindow.engines.paths import EnginePaths
@@ -24,6 +23,7 @@ from evalwindow.processes import Exit, Process, free_port, stop_all
 from evalwindow.store import Store
 from soak.house import TEAM, Engine, furnish
 from soak.invariants import watch
+from soak.mail import MailServer
 from soak.parrot import Parrot, parrot_running
 from soak.servers import Mortal
 
@@ -45,7 +45,7 @@ class Stage:
     postgres: Mortal
     redis: Mortal
     github: Standin
-    mailbox: Mailbox
+    mail: MailServer
     parrot: Parrot
     processes: dict[str, Process]
     urls: Sequence[str]  # of the web apps
@@ -86,7 +86,8 @@ def stage_running(home: Path, *, engine: Engine, say: Callable[[str], None]) -> 
     with ExitStack() as cleanup:
         parrot = cleanup.enter_context(parrot_running())
         github_url = cleanup.enter_context(standin_running(github))
-        mailbox = cleanup.enter_context(mailbox_running())
+        mail = MailServer()
+        cleanup.callback(mail.stop)
         postgres, redis = Mortal(lambda: start_postgres(home)), Mortal(lambda: start_redis(home))
         cleanup.callback(postgres.stop)
         cleanup.callback(redis.stop)
@@ -102,7 +103,7 @@ def stage_running(home: Path, *, engine: Engine, say: Callable[[str], None]) -> 
             "EVALWINDOW_GITHUB_API_URL": github_url,
             "EVALWINDOW_GITHUB_TOKEN": f"{APP_TOKEN_PREFIX}soak",
             "EVALWINDOW_WEBHOOK_SECRET": SECRET,
-            "EVALWINDOW_SMTP_URL": mailbox.url,
+            "EVALWINDOW_SMTP_URL": mail.url,
             "EVALWINDOW_MAIL_FROM": "evals@acme.example",
             "EVALWINDOW_HOST": "127.0.0.1",
             "PARROT": "no secret",
@@ -121,7 +122,7 @@ def stage_running(home: Path, *, engine: Engine, say: Callable[[str], None]) -> 
             postgres=postgres,
             redis=redis,
             github=github,
-            mailbox=mailbox,
+            mail=mail,
             parrot=parrot,
             processes=processes,
             urls=[f"http://127.0.0.1:{port}" for port in ports],

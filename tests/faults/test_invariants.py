@@ -84,6 +84,7 @@ def test_nothing_is_wrong_with_a_run_that_ended_as_it_should(postgres: Mortal, s
     [
         ("DELETE FROM event", "lost", "webhook delivery d1: taken, and not there"),
         ("UPDATE event SET state = 'failed', error = 'why'", "lost", "failed: why"),
+        ("UPDATE event SET state = 'refused', error = 'no'", "lost", "webhook delivery d1: taken, and refused: no"),
         ("UPDATE event SET state = 'received'", "stuck", "is received"),
         ("UPDATE delivery SET state = 'sending' WHERE channel = 'check'", "stuck", ":check is sending"),
         ("UPDATE delivery SET state = 'failed', error = 'no' WHERE channel = 'check'", "untold", ":check failed: no"),
