@@ -20,6 +20,9 @@ OVERTAKEN = "a later event of the same pull request says all that this one says"
 REPEATED = "the event before it told of the same commit, and its runs were admitted"
 TOLD_WITHIN = dt.timedelta(minutes=1)
 
+_REPO = func.split_part(event.c.subject, "#", 1).label("repo")
+_SHA = event.c.payload[("pull_request", "head", "sha")].astext.label("sha")
+
 #: Of a repetition the same may be said again: its own error says that it was one.
 _REPEATED = text("""
     SELECT before.state = 'done' AND before.sha = this.sha AND coalesce(before.error = :repeated, true)
@@ -90,17 +93,20 @@ class Events(Database):
     def may_tell(self, event_id: str, *, most: int) -> bool:
         """Whether GitHub is to be told that this event was refused; that it was is noted then.
 
-        Of one repository `most` in a minute are told: thousands of refusals are no thousands of calls.
+        Of one repository `most` in a minute are told, and of one commit one: thousands of refusals are no thousands of
+        calls. Where GitHub was away, the same event asks again.
         """
-        repo = func.split_part(event.c.subject, "#", 1)
         with self._transaction() as connection:
-            own = connection.scalar(select(repo).where(event.c.id == event_id))
-            advisory_lock(connection, "told refusals", own)
+            own = connection.execute(select(_REPO, event.c.subject, _SHA).where(event.c.id == event_id)).one()
+            advisory_lock(connection, "told refusals", own.repo)
             lately = event.c.told_at > func.now() - literal(TOLD_WITHIN)
-            told = connection.scalar(select(func.count()).where(lately, repo.is_not_distinct_from(own)))
-            if (told or 0) >= most:
+            same = and_(event.c.subject == own.subject, _SHA.is_not_distinct_from(own.sha))
+            counts = select(func.count().label("told"), func.count().filter(same).label("same"))
+            others = and_(lately, _REPO.is_not_distinct_from(own.repo), event.c.id != event_id)
+            found = connection.execute(counts.where(others)).one()
+            if found.told >= most or found.same:
                 return False
-            connection.execute(_change(event_id, {"told_at": func.now()}))
+            connection.execute(_change(event_id, {"told_at": func.clock_timestamp()}))
         return True
 
 

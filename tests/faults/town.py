@@ -43,12 +43,16 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 class Town:
     """Over a house: its config for three teams, its processes, and what they and the database weigh."""
 
-    def __init__(self, house: House, store: Store, *, quota: Mapping[str, Any]) -> None:
+    def __init__(
+        self, house: House, store: Store, *, quota: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> None:
         self.store = store
         self.url = f"http://127.0.0.1:{free_port('127.0.0.1', 0)}"
         self.tokens = {team: store.add_token(team) for team in (FLOODER, *OTHERS)}
         self._folder = house.folder
-        self._environ = house.environ | {
+        self._environ = {
+            **house.environ,
+            **(environ or {}),
             "EVALWINDOW_PORT": self.url.rpartition(":")[2],
             "EVALWINDOW_LOG_LEVEL": "WARNING",
             "EVALWINDOW_LEASE_S": "20",
