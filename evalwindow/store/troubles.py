@@ -31,12 +31,15 @@ class Troubles(Database):
         return self._shards(waiting, shard.c.dispatches >= messages, _may_run())
 
     def unsent(self, since: dt.timedelta) -> list[ShardRow]:
-        """Shards that wait since then in a lane of which nothing is in anybody's hand."""
+        """Shards that wait since then, and for no breaker, in a lane of which nothing is in anybody's hand."""
         other = shard.alias("other")
         same_lane = and_(other.c.pool == shard.c.pool, other.c.tier == shard.c.tier, other.c.state.in_(IN_HAND))
         idle = ~exists().where(same_lane)
         queued = and_(shard.c.state == ShardState.PENDING, shard.c.pool != REPLAY_POOL)
-        return self._shards(queued, run.c.created_at < _ago(since), _may_run(), idle)
+        waiting = and_(
+            run.c.created_at < _ago(since), func.coalesce(shard.c.not_before, run.c.created_at) < _ago(since)
+        )
+        return self._shards(queued, waiting, _may_run(), idle)
 
     def long_open(self, since: dt.timedelta) -> list[RunRow]:
         """Open runs that were admitted so long ago and whose window, if they have one, is closed."""

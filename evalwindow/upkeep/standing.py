@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from evalwindow.breakers.ids import team_of
 from evalwindow.model import Purpose
 from evalwindow.nights.promotion import behind
+from evalwindow.report.breakers import gather_breakers
 from evalwindow.report.words import counted, moment
 from evalwindow.services import Services
 from evalwindow.store.pools import ENGINE_SEEN_S, STOPPED
@@ -20,6 +22,7 @@ LEASE_GRACE = dt.timedelta(minutes=5)  # the dispatcher reaps every second
 UNSENT = dt.timedelta(minutes=10)
 MESSAGES = 3  # in vain: nobody listens
 OPEN_FOR = dt.timedelta(days=2)
+LEFT_ALONE = dt.timedelta(hours=1)
 LATELY = dt.timedelta(days=7)
 SETTLED_AFTER = dt.timedelta(hours=6)
 SETTLED_WITHIN = dt.timedelta(days=30)
@@ -29,8 +32,8 @@ SETTLED_WITHIN = dt.timedelta(days=30)
 class Trouble:
     """One thing that somebody should look at."""
 
-    kind: str  # leases, messages, dispatcher, runs, engines, deliveries, nights, aliases
-    ids: tuple[str, ...]  # of shards, runs, engines (pool/worker), deliveries, nights; the first hundred
+    kind: str  # leases, messages, dispatcher, runs, engines, breakers, deliveries, nights, aliases
+    ids: tuple[str, ...]  # of shards, runs, engines (pool/worker), breakers, deliveries, nights; the first hundred
     text: str  # what is wrong, and what to do
 
 
@@ -47,7 +50,7 @@ class StaleReport:
 
 def stale(services: Services) -> StaleReport:
     """What nobody has moved on; empty when all is well."""
-    looks = (_leases, _messages, _dispatcher, _runs, _engines, _deliveries, _nights, _aliases)
+    looks = (_leases, _messages, _dispatcher, _runs, _engines, _breakers, _deliveries, _nights, _aliases)
     return StaleReport(troubles=tuple(trouble for look in looks for trouble in look(services)))
 
 
@@ -123,6 +126,19 @@ def _engines(services: Services) -> Iterator[Trouble]:
         if lost:
             text = f"pool {pool}: {_last_seen(lost)} without saying so: it was killed, or its host is away"
             yield Trouble(kind="engines", ids=tuple(map(_name, lost)), text=text)
+
+
+def _breakers(services: Services) -> Iterator[Trouble]:
+    """Those of teams are the teams' own business."""
+    now = dt.datetime.now(dt.UTC)
+    for view in gather_breakers(services.store, team=None, now=now):
+        opened = view.row.standing.opened_at
+        if opened is not None and now - opened > LEFT_ALONE and team_of(view.id) is None:
+            text = (
+                f"{view.what} failed too often and is left alone since {moment(opened)}: {view.reason}. Mend that; "
+                f"then it goes on by itself, or at once by `evalwindow breakers reset {view.id}`"
+            )
+            yield Trouble(kind="breakers", ids=(view.id,), text=text)
 
 
 def _deliveries(services: Services) -> Iterator[Trouble]:

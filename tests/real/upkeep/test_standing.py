@@ -50,6 +50,22 @@ def test_shards_that_are_never_sent_point_to_the_dispatcher(house):
     assert set(trouble.ids) == {shard.id for shard in house.store.shards(run_id)}
 
 
+def test_what_is_left_alone_for_long_is_told_once_and_not_as_a_dispatcher_that_is_missing(house):
+    run_id = house.admit()
+    model = house.store.run(run_id).model
+    for _ in range(9):
+        house.services.breakers.failed(f"provider:{model}", "the API answered 503")
+        house.services.breakers.failed("team:search/errors", "it is theirs to mend")
+    house.sql("UPDATE run SET created_at = now() - interval '1 hour'")
+    assert stale(house.services).well  # shards wait for it, as they should
+    house.sql("UPDATE breaker SET opened_at = now() - interval '2 hours'")
+    trouble = only(house)
+    assert (trouble.kind, trouble.ids) == ("breakers", (f"provider:{model}",))
+    assert "503" in trouble.text and f"evalwindow breakers reset provider:{model}" in trouble.text
+    house.sql("UPDATE shard SET not_before = now() - interval '1 hour'")
+    assert {trouble.kind for trouble in stale(house.services).troubles} == {"breakers", "dispatcher"}
+
+
 def paused(house, *, suite="echo", model="tiny", purpose=Purpose.CANDIDATE, window="nightly"):
     """A run that a window left unfinished three days ago."""
     past = dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
