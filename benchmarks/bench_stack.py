@@ -32,6 +32,8 @@ OWN = {
     "workers.app": "consumers",
     "workers.gpu": "GPU unit",
 }
+#: of a team that submits as fast as it can
+UNLIMITED = {"smoke_runs": None, "queued_samples": None, "submissions_per_minute": None}
 
 
 @asynccontextmanager
@@ -46,6 +48,7 @@ async def bench_stage(
 ) -> AsyncIterator[Stage]:
     """Everything running, ready and warm, with one pool that serves `model` under the name "bench", to three teams.
 
+    The third of them has the quota that is the default, the others have none: they submit as fast as they can.
     `pool` and `lanes` as in evalwindow.yaml. With `windows` Airflow runs too.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,11 @@ async def bench_stage(
         "pools": {"warm": {"model": str(model.resolve()), **pool}},
         "models": {"bench": {"engine": "vllm", "pool": "warm"}},
         "lanes": dict(lanes or {}),
-        "teams": {TEAM: {"repos": [REPO]}, OTHER_TEAM: {}, THIRD_TEAM: {}},
+        "teams": {
+            TEAM: {"repos": [REPO], "quota": UNLIMITED},
+            OTHER_TEAM: {"quota": UNLIMITED},
+            THIRD_TEAM: {},
+        },
         "windows": dict(windows or {}),
     }
     config.write_text(yaml.safe_dump(document))

@@ -1,7 +1,7 @@
 """One team submits thousands of runs; what two others notice of it.
 
 Each of the two sends a smoke every few seconds, first alone and then while the third sends 4,000 submissions, half of
-them smokes and half of 500 prompts, evenly over the same time. Everybody has the quota that is the default, so most of
+them smokes and half of 500 prompts, evenly over the same time. The third has the quota that is the default, so most of
 the flood is refused; what is admitted runs on the same engine.
 """
 
