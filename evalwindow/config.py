@@ -30,7 +30,7 @@ class Lane(Document):
     """Queue, concurrency and engine priority of a tier."""
 
     slots: PositiveInt = Field(
-        description="prompts in flight on one engine: at least so many for smoke, at most for regression"
+        description="prompts in flight on one engine: so many are free for smoke, at most so many are regression's"
     )
     priority: int = Field(0, description="vLLM's request priority: lower runs first")
     shard_size: PositiveInt = Field(50, description="samples a shard, at most")
@@ -52,6 +52,9 @@ class Lanes(Document):
     )
     held_back: float = Field(
         0.5, ge=0, le=1, description="share of the time that smoke may hold regression back; 0: never, 1: always"
+    )
+    lend_after_s: float | None = Field(
+        60.0, ge=0, description="when no smoke has come for so long, regression has its slots, too; null: never"
     )
 
     def of(self, tier: Tier) -> Lane:

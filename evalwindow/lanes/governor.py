@@ -1,6 +1,7 @@
 """Which waiting prompt may go into the engine now. Pure: events and times come in, turns come out.
 
-1. Smoke first: its slots are kept free, so it never waits for a sequence; it may have more that nobody wants.
+1. Smoke first: its slots are kept free, so it never waits for a sequence; it may have more that nobody wants. When none
+   has come for a while they are lent to regression: the next one then waits until some of those end.
 2. While smoke is there, regression starts nothing above the number that was measured to leave a step's time about as
    it is; what runs goes on. That ends with smoke, or when smoke has held regression back for its share of the time.
 3. Between teams: the one that was served the fewest tokens (fair.py). A prompt that the KV cache has no room for is
@@ -20,6 +21,7 @@ from evalwindow.lanes.expect import Expectations
 from evalwindow.lanes.fair import FairQueue
 from evalwindow.lanes.figures import Figures
 from evalwindow.lanes.hold import Ticket, Used
+from evalwindow.lanes.lending import Lending
 from evalwindow.lanes.limits import LaneLimits
 from evalwindow.lanes.meter import Meter
 from evalwindow.model import Tier
@@ -54,11 +56,13 @@ class Governor:
         self._idle_since = now
         self._limits = limits
         self._allowance = Allowance(limits.held_back, now=now)
+        self._lending = Lending(limits.lend_after_s)
 
     def open(self, limits: LaneLimits, *, now: float) -> None:
         """An engine is there: let prompts in, within these limits."""
         self._limits = limits
         self._allowance.share = limits.held_back
+        self._lending.after_s = limits.lend_after_s
         self._owed = self._others()  # whoever waits for this engine goes before one that may end it
         self._meter.prefill_weight = limits.prefill_weight
         self._meter.go_on(now)
@@ -124,7 +128,10 @@ class Governor:
 
     def look_again_s(self) -> float | None:
         """Without any event turns may come after so many seconds; None: they don't."""
-        return self._allowance.left_s() if self._open and self._waiting[Tier.REGRESSION] else None
+        if not self._open or not self._waiting[Tier.REGRESSION]:
+            return None
+        moments = (self._allowance.left_s(), self._lending.left_s())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def keys_of(self, connection: int) -> list[Key]:
         """What a connection has here."""
@@ -162,8 +169,11 @@ class Governor:
         """Prompts of smoke and of regression in flight, at most."""
         limits, hungry = self._limits, bool(self._waiting[Tier.REGRESSION])
         smoke = bool(self._count[Tier.SMOKE] or self._waiting[Tier.SMOKE])
+        lent = self._lending.are_lent(smoke, now)
         if self._allowance.may_hold(smoke and hungry, now):
             return limits.sequences, min(limits.beside_smoke, limits.regression)
+        if lent:
+            return limits.sequences, limits.sequences
         return limits.sequences - (limits.regression if hungry else 0), limits.regression
 
     def _others(self) -> int:

@@ -20,6 +20,7 @@ class LaneLimits:
     regression: int  # without smoke
     beside_smoke: int  # regression's while smoke is there: no further prompt starts above it
     held_back: float  # share of the time in which that may be so
+    lend_after_s: float | None = None  # without smoke, until regression has all sequences; None: never
     team_share: Mapping[Tier, float]  # of the KV cache
     kv_tokens: int | None = None
     prefill_weight: float = 1.0  # work of a prompt token, in output tokens
@@ -37,6 +38,7 @@ class LaneLimits:
             regression=min(regression, pool.max_num_seqs - smoke),
             beside_smoke=beside,
             held_back=lanes.held_back,
+            lend_after_s=lanes.lend_after_s,
             team_share={tier: lanes.of(tier).team_tokens for tier in Tier},
             kv_tokens=kv_tokens,
             prefill_weight=weight,

@@ -117,6 +117,42 @@ def test_when_the_allowance_ends_regression_starts_without_any_other_event():
     assert engine.governor.look_again_s() is None
 
 
+def test_without_smoke_for_a_while_its_slots_are_lent():
+    engine = Engine(replace(LIMITS, lend_after_s=60.0))
+    engine.ask(REGRESSION, 20)
+    assert len(engine.turns()) == 8  # none has come yet
+    [smoke] = engine.ask(SMOKE)
+    assert engine.turns() == []
+    engine.leave(engine.inside[0])
+    assert engine.turns() == [smoke]
+    engine.leave(smoke)
+    for key in list(engine.inside):
+        engine.leave(key)
+    assert len(engine.turns()) == 6  # another one may come soon
+
+
+def test_they_are_lent_without_any_other_event():
+    engine = Engine(replace(LIMITS, lend_after_s=60.0))
+    [smoke] = engine.ask(SMOKE)
+    engine.turns()
+    engine.leave(smoke)
+    engine.ask(REGRESSION, 20)
+    assert len(engine.turns()) == 6
+    engine.now += engine.governor.look_again_s()
+    assert engine.now == 60.0
+    assert len(engine.turns()) == 2
+    assert engine.governor.look_again_s() is None
+
+
+def test_smoke_that_is_here_for_long_lends_nothing():
+    engine = Engine(replace(LIMITS, lend_after_s=60.0, held_back=0))
+    engine.ask(SMOKE)
+    engine.turns()
+    engine.now = 100.0
+    engine.ask(REGRESSION, 20)
+    assert len(engine.turns()) == 6
+
+
 def test_nobody_starts_while_it_is_shut():
     engine = Engine(ready=False)
     engine.ask(SMOKE, 3)
