@@ -48,14 +48,15 @@ class Slots(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One (sample, epoch) as it is asked, of whom, and the keys of its answer and of all its candidate's prompts."""
+    """One (sample, epoch) as it is asked, of whom, and the key that the answer is kept under."""
 
     sample: Sample
     epoch: int
     request: CompletionRequest
     info: EngineInfo
     key: str
-    whole: str
+    first: str  # the key of its first epoch: what ends engines is the prompt, whatever its seed
+    whole: str  # the key of all prompts of its candidate and suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,10 @@ class Evaluator:
     def question(self, sample: Sample, epoch: int, *, info: EngineInfo) -> Question:
         request = self.request(sample, epoch)
         whole = whole_key(info, suite=self.suite.digest, candidate=self.candidate)
-        key = cache_key(info, request)
-        return Question(sample=sample, epoch=epoch, request=request, info=info, key=key, whole=whole)
+        first = key = cache_key(info, request)
+        if epoch:
+            first = cache_key(info, replace(request, epoch=0, sampling=self.suite.sampling(self.candidate, 0)))
+        return Question(sample=sample, epoch=epoch, request=request, info=info, key=key, first=first, whole=whole)
 
     def request(self, sample: Sample, epoch: int) -> CompletionRequest:
         spec = self.suite.spec
@@ -102,13 +105,14 @@ class Evaluator:
     async def cached(self, questions: Iterable[Question]) -> Mapping[str, Completion]:
         """One look-up for a whole shard: completions that need no engine, by key; and what may not be asked."""
         asked = list(questions)
-        return await self._known([question.key for question in asked] + sorted({each.whole for each in asked}))
+        return await self._known([key for each in asked for key in (each.key, each.first, each.whole)])
 
-    async def _known(self, keys: list[str]) -> Mapping[str, Completion]:
+    async def _known(self, keys: Iterable[str]) -> Mapping[str, Completion]:
+        wanted = list(dict.fromkeys(keys))
         if self.cache is not None:
-            return await self.cache.get(keys)
+            return await self.cache.get(wanted)
         if self.docket is not None:
-            await self.docket.look(keys)
+            await self.docket.look(wanted)
         return {}
 
     async def result(self, question: Question, *, known: Mapping[str, Completion], reask: bool = False) -> SampleResult:
@@ -116,8 +120,10 @@ class Evaluator:
         sample, epoch = question.sample, question.epoch
         started = time.perf_counter()
         try:
-            case = self._case(question, key=question.key, model=question.request.model)
-            completion = await self._complete(question.request, info=question.info, case=case, known=known)
+            case = self._case(question, key=question.first, model=question.request.model)
+            completion = await self._complete(
+                question.request, info=question.info, key=question.key, case=case, known=known
+            )
         except EngineRefused as error:
             return self._refused(sample, epoch, error=error, reask=reask)
         latency = time.perf_counter() - started
@@ -140,9 +146,8 @@ class Evaluator:
         return Case(prompt=prompt, whole=whole, docket=self.docket)
 
     async def _complete(
-        self, request: CompletionRequest, *, info: EngineInfo, case: Case, known: Mapping[str, Completion]
+        self, request: CompletionRequest, *, info: EngineInfo, key: str, case: Case, known: Mapping[str, Completion]
     ) -> Completion:
-        key = case.prompt.key
         if key in known:
             return _free(known[key])
         with _naming(request.model):
@@ -213,10 +218,11 @@ class _Judge:
             model=model, messages=messages, sampling=sampling, schema=schema, tier=evaluator.suite.tier
         )
         info = await evaluator.identity(model)
-        case = evaluator._case(self._question, key=cache_key(info, request), model=model)
-        known = await evaluator._known([case.prompt.key])
+        key = cache_key(info, request)
+        case = evaluator._case(self._question, key=key, model=model)
+        known = await evaluator._known([key])
         try:
-            completion = await evaluator._complete(request, info=info, case=case, known=known)
+            completion = await evaluator._complete(request, info=info, key=key, case=case, known=known)
         except Quarantined:
             self.quarantined = True
             raise

@@ -26,7 +26,7 @@ class Quarantined(EngineRefused):
 class Suspect:
     """Who may have ended an engine: a prompt with all that its answer depends on, or a whole candidate."""
 
-    key: str  # of the result cache; of a candidate: see cache.whole_key
+    key: str  # of the result cache, of the first epoch; of a candidate: see cache.whole_key
     suite: str
     sample_id: str  # empty: the whole candidate, in this suite
     model: str

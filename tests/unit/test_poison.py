@@ -31,11 +31,15 @@ LIMITS = LaneLimits(
 
 
 class Mortal(ReplayEngine):
-    """Dies as it takes a prompt of `poison` in, with all that are in it; the governor's keeper sees and starts anew."""
+    """Dies as it takes a prompt of `poison` in, with all that are in it; the governor's keeper sees and starts anew.
 
-    def __init__(self, samples, *, poison, governor, told=True):
-        super().__init__({(f"s{n}", 0): str(n) for n in range(samples)}, digest="d")
-        self.poison, self.governor, self.told = set(poison), governor, told
+    A start takes long: until all that are not done wait for it.
+    """
+
+    def __init__(self, samples, *, poison, governor, undone, told=True):
+        answers = {(f"s{n}", epoch): str(n) for n in range(samples) for epoch in range(3)}
+        super().__init__(answers, digest="d")
+        self.poison, self.governor, self.undone, self.told = set(poison), governor, undone, told
         self.deaths, self.asked, self._lives = 0, [], asyncio.Event()
 
     async def complete(self, request):
@@ -58,7 +62,24 @@ class Mortal(ReplayEngine):
             self.governor.mourn()
         else:
             self.governor.shut()
-        asyncio.get_running_loop().call_later(0.001, lambda: self.governor.open(LIMITS, engine="d"))
+        self._starting = asyncio.create_task(self._start())
+
+    async def _start(self):
+        while self.governor._governor.waiting < self.undone():
+            await asyncio.sleep(0.001)
+        self.governor.open(LIMITS, engine="d")
+
+
+class Counted(Recorder):
+    """Knows how many results are not there yet."""
+
+    def __init__(self, *parts, undone, **fields):
+        super().__init__(*parts, **fields)
+        self.undone = undone
+
+    async def add(self, result):
+        self.undone -= 1
+        await super().add(result)
 
 
 class Place:
@@ -67,8 +88,8 @@ class Place:
     def __init__(self, folder, suite, *, poison=(), told=True, kind=Mortal):
         self.suite, self.store = suite, Rows()
         self.server = GovernorServer(folder / "lanes", LIMITS, patience_s=60.0)
-        self.engine = kind(len(suite.samples), poison=poison, governor=self.server, told=told)
-        self.clients = []
+        self.clients, self.working = [], set()
+        self.engine = kind(len(suite.samples), poison=poison, governor=self.server, undone=self._undone, told=told)
 
     async def __aenter__(self):
         await self.server.start()
@@ -84,7 +105,8 @@ class Place:
         """One consumer's shard."""
         client = GovernorClient(self.server._socket, pool="p", retry=lambda ask: ask())
         self.clients.append(client)
-        recorder = Recorder(self.store, run_id=run, shard_id=f"{run}{sample_ids[0]}", token=1, ledger=ledger)
+        undone = len(sample_ids) * self.suite.spec.epochs
+        recorder = Counted(self.store, run_id=run, shard_id=run, token=1, ledger=ledger, undone=undone)
         evaluator = Evaluator(
             suite=self.suite,
             candidate=Candidate(model="m"),
@@ -95,7 +117,14 @@ class Place:
             docket=recorder,
         )
         work = ShardWork(suite=self.suite, evaluator=evaluator, recorder=recorder, info=await evaluator.info())
-        await work.run(sample_ids, done=())
+        self.working.add(recorder)
+        try:
+            await work.run(sample_ids, done=())
+        finally:
+            self.working.discard(recorder)
+
+    def _undone(self):
+        return sum(each.undone for each in self.working)
 
     @property
     def results(self):
@@ -130,6 +159,17 @@ async def test_a_second_run_never_asks_it(folder):
         await place.work(ids(0, 1, 2), run="again", ledger=Ledger())
         assert sorted(place.engine.asked) == ids(0, 2)
         assert place.engine.deaths == deaths
+
+
+async def test_what_ends_engines_is_the_prompt_whatever_its_seed(folder):
+    suite = make_suite(folder, rows(4), epochs=3, sampling={"temperature": 1})
+    async with Place(folder, suite, poison=ids(2)) as place:
+        await place.work(ids(0, 1, 2, 3))
+        assert place.engine.deaths <= ALONE_AT + 1
+        results = [each for pages in place.store.calls for page in pages for each in page.results]
+        assert len(results) == 12
+        assert {each.sample_id for each in results if each.quarantined} == {"s2"}
+        assert sum(each.quarantined for each in results) == 3
 
 
 async def test_deaths_that_were_planned_are_held_against_nobody(folder):
