@@ -74,8 +74,9 @@ class Slots:
             self._watching = asyncio.create_task(self._interrupt())
 
     async def _interrupt(self) -> None:
+        now = asyncio.get_running_loop().time
         while self._entering and not self.shut:  # noqa: ASYNC110 - ends are asked, they tell nobody
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S - now() % LOOK_S)  # with the process's other shards, so that it wakes up once
         for entering in self._entering:
             entering.cancel()
 

@@ -41,7 +41,8 @@ class ConsumerPlan:
 
     def command(self, *, log_level: str) -> list[str]:
         line = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-Q", ",".join(self.queues)]
-        line += ["-P", "threads", "-c", str(self.threads), "-l", log_level, "--without-gossip", "--without-mingle"]
+        line += ["-P", "threads", "-c", str(self.threads), "-l", log_level]
+        line += ["--without-gossip", "--without-mingle", "--without-heartbeat"]  # SQL says who works; nobody hears them
         return [*line, "-n", f"{self.tier}.{self.pool}.{os.getpid()}@%h"]
 
 
