@@ -87,7 +87,7 @@ class Circuit:
         """Raises the BreakerOpen that `check_team` would while the team submits too much. Nothing is counted."""
         row = self._store.breaker(of_submissions(team))
         until = row.standing.retry_at if row and row.standing.phase is Phase.OPEN else None
-        if until is not None and until > dt.datetime.now(dt.UTC):
+        if row is not None and until is not None and until > row.now:
             raise self._refusal(of_submissions(team), team, until)
 
     def concluded(self, team: str, run_id: str, *, errors: int, results: int, suspects: frozenset[str] | None) -> None:
@@ -112,7 +112,7 @@ class Circuit:
     def _refusal(self, breaker_id: str, team: str, until: dt.datetime) -> BreakerOpen:
         row = self._store.breaker(breaker_id)
         reason = row.standing.reason if row and row.standing.reason else "it was open a moment ago"
-        seconds = max(1.0, (until - dt.datetime.now(dt.UTC)).total_seconds())
+        seconds = max(1.0, (until - row.now).total_seconds()) if row else 1.0
         what = "has submitted too much" if breaker_id == of_submissions(team) else "has too many runs that are errors"
         return BreakerOpen(
             f"team {team!r} {what} (breaker {breaker_id}: {reason}): try again in about {math.ceil(seconds)} s",

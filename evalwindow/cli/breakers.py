@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import getpass
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -37,7 +36,7 @@ def list_(context: typer.Context, json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     with _opened() as (_, store):
-        views = gather_breakers(store, team=None, now=dt.datetime.now(dt.UTC))
+        views = gather_breakers(store, team=None)
     if json:
         say_json(list(map(_document, views)))
     elif not views:

@@ -8,7 +8,7 @@ import logging
 
 from evalwindow.breakers import Phase, breaker_of
 from evalwindow.engines.base import Engine
-from evalwindow.errors import EngineUnavailable, ServiceDown
+from evalwindow.errors import EngineRefused, EngineUnavailable, ServiceDown
 from evalwindow.model import Completion, CompletionRequest, EngineInfo
 from evalwindow.recorder import outlasting
 from evalwindow.services import Services
@@ -111,7 +111,11 @@ class _Watched:
         return await self._engine.info(model)
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        completion = await self._engine.complete(request)
+        try:
+            completion = await self._engine.complete(request)
+        except EngineRefused:  # it is there, and says no
+            await self._guard.answered(self._breaker_id)
+            raise
         await self._guard.answered(self._breaker_id)
         return completion
 

@@ -31,7 +31,6 @@ class BreakerView:
     """A breaker that has something to say."""
 
     row: BreakerRow
-    now: dt.datetime
     reason: str  # as its reader may see it
 
     @property
@@ -66,7 +65,7 @@ class BreakerView:
             return "for a minute it is counted how many come"
         if standing.phase is Phase.HALF_OPEN:
             return f"one is trying; if it says nothing, the next one may at {words.moment(standing.retry_at)}"
-        if standing.retry_at <= self.now:
+        if standing.retry_at <= self.row.now:
             return "whoever comes next may try"
         return f"one may try at {words.moment(standing.retry_at)}"
 
@@ -87,10 +86,10 @@ class EventView:
         return _EVENT_TONES[self.event.what]
 
 
-def gather_breakers(store: Store, *, team: str | None, now: dt.datetime) -> list[BreakerView]:
+def gather_breakers(store: Store, *, team: str | None) -> list[BreakerView]:
     """Those that are open or count failures, by id; of teams' own only this team's, or all for None."""
     return [
-        BreakerView(row=row, now=now, reason=_shown(row.id, row.standing.reason or "", team=team))
+        BreakerView(row=row, reason=_shown(row.id, row.standing.reason or "", team=team))
         for row in _of(store.breakers(), team=team)
         if _speaks(row)
     ]

@@ -135,7 +135,7 @@ def pools_page(store: Store, config: Config, *, links: Links, now: dt.datetime, 
     return render(
         "pools.html",
         pools=gather_pools(store, config, now=now),
-        breakers=gather_breakers(store, team=team, now=now),
+        breakers=gather_breakers(store, team=team),
         events=gather_events(store, team=team),
         links=links,
         rollout_tone=rollout_tone,

@@ -15,6 +15,7 @@ class BreakerRow:
     id: str
     standing: Standing
     at: dt.datetime  # of its latest change
+    now: dt.datetime  # by the clock that its moments are of, the server's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,8 @@ from evalwindow.store.limit_tables import breaker, breaker_event
 
 Change = Callable[[Standing, dt.datetime], Step]
 
+_ROWS = select(breaker, func.clock_timestamp().label("now"))
+
 #: One more submission where nothing is wrong; no row where something is, or where it is the team's first.
 _COUNT = text("""
     UPDATE breaker SET
@@ -55,14 +57,13 @@ class Breakers(Database):
     def breaker(self, breaker_id: str) -> BreakerRow | None:
         """None: nothing of it has ever failed."""
         with self._transaction() as connection:
-            row = connection.execute(select(breaker).where(breaker.c.id == breaker_id)).one_or_none()
-        return None if row is None else BreakerRow(id=row.id, standing=_standing(row), at=row.at)
+            row = connection.execute(_ROWS.where(breaker.c.id == breaker_id)).one_or_none()
+        return None if row is None else _row(row)
 
     def breakers(self) -> list[BreakerRow]:
         """All that ever had a failure, by id."""
         with self._transaction() as connection:
-            rows = connection.execute(select(breaker).order_by(breaker.c.id)).all()
-        return [BreakerRow(id=row.id, standing=_standing(row), at=row.at) for row in rows]
+            return list(map(_row, connection.execute(_ROWS.order_by(breaker.c.id))))
 
     def breaker_event(self, event_id: str) -> BreakerEvent:
         """Raises NotFound."""
@@ -231,8 +232,7 @@ def _change(
 
 def _locked(connection: Connection, breaker_id: str) -> tuple[Standing, dt.datetime] | None:
     """How it is, and the server's clock."""
-    statement = select(breaker, func.clock_timestamp().label("now")).where(breaker.c.id == breaker_id)
-    row = connection.execute(statement.with_for_update()).one_or_none()
+    row = connection.execute(_ROWS.where(breaker.c.id == breaker_id).with_for_update()).one_or_none()
     return None if row is None else (_standing(row), row.now)
 
 
@@ -273,6 +273,10 @@ def _standing(row: Row[Any]) -> Standing:
         opened_at=row.opened_at,
         retry_at=row.retry_at,
     )
+
+
+def _row(row: Row[Any]) -> BreakerRow:
+    return BreakerRow(id=row.id, standing=_standing(row), at=row.at, now=row.now)
 
 
 def _event(row: Row[Any]) -> BreakerEvent:

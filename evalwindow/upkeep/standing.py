@@ -130,10 +130,9 @@ def _engines(services: Services) -> Iterator[Trouble]:
 
 def _breakers(services: Services) -> Iterator[Trouble]:
     """Those of teams are the teams' own business."""
-    now = dt.datetime.now(dt.UTC)
-    for view in gather_breakers(services.store, team=None, now=now):
+    for view in gather_breakers(services.store, team=None):
         opened = view.row.standing.opened_at
-        if opened is not None and now - opened > LEFT_ALONE and team_of(view.id) is None:
+        if opened is not None and view.row.now - opened > LEFT_ALONE and team_of(view.id) is None:
             text = (
                 f"{view.what} failed too often and is left alone since {moment(opened)}: {view.reason}. Mend that; "
                 f"then it goes on by itself, or at once by `evalwindow breakers reset {view.id}`"

@@ -206,6 +206,19 @@ async def test_a_probe_that_is_stopped_before_it_tried_leaves_it_to_the_next(mak
     assert services.store.run(run.id).state is RunState.CONCLUDED
 
 
+async def test_an_api_that_refuses_is_there(make: Make, api: Flaky) -> None:
+    services = make()
+    run = await submitted(services)
+    api.status = 500
+    await all_at_once(services, run)
+    due(services)
+    api.status = 400
+    await all_at_once(services, run)
+    await all_at_once(services, run)
+    assert services.store.run(run.id).state is RunState.CONCLUDED
+    assert told(services) == [What.OPENED, What.CLOSED]
+
+
 async def test_an_engine_that_is_away_holds_its_pool_and_no_other(make: Make, api: Flaky) -> None:
     services = make()
     run = await submitted(services, wish("base"))
