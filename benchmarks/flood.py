@@ -25,7 +25,7 @@ from sqlalchemy import make_url
 from benchmarks.bench_engine import BenchEngine
 from benchmarks.bench_stack import OTHER_TEAM, OWN, THIRD_TEAM, client_of, sized_stage, workshop
 from benchmarks.bench_suites import NIGHT, SMOKE, write_bench_suite, write_smoke_suite
-from benchmarks.runs import take, wish
+from benchmarks.runs import Taken, take, wish
 from benchmarks.sizes import SIZES, Size
 from benchmarks.table import ms, p50_p95, ratio, table
 from demo.walkthrough.stage import Stage
@@ -54,6 +54,29 @@ class Weight:
             web=self.web - before.web,
             dispatcher=self.dispatcher - before.dispatcher,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Seconds of one smoke."""
+
+    admitted: float  # from the wish to the run's row
+    waited: float  # -> the first claim
+    worked: float  # -> the verdict
+
+    @classmethod
+    def of(cls, taken: Taken) -> Split:
+        created = taken.run.created_at.timestamp()
+        waited = taken.verdict_s - taken.working_s - (created - taken.submitted)
+        return cls(admitted=created - taken.submitted, waited=waited, worked=taken.working_s)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return list(cls.__dataclass_fields__)
+
+    @property
+    def total(self) -> float:
+        return self.admitted + self.waited + self.worked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +109,7 @@ async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_
                 _flood(scene.flooder, submissions, over_s=smokes * GAP_S, answers=answers),
             )
             grown = weight(scene.stage).since(before)
-    print(report(quiet, flooded, answers, grown), flush=True)
+    print(report([*map(Split.of, quiet)], [*map(Split.of, flooded)], answers, grown), flush=True)
 
 
 @asynccontextmanager
@@ -101,12 +124,12 @@ async def _scene(home: Path, size: Size, *, suites: Path) -> AsyncIterator[Scene
         yield Scene(stage=stage, engine=engine, others=(stage.client, second), flooder=flooder)
 
 
-async def _others(scene: Scene, name: str, *, smokes: int) -> list[float]:
-    """Seconds from each wish to its verdict; the two teams take turns."""
+async def _others(scene: Scene, name: str, *, smokes: int) -> list[Taken]:
+    """The two teams take turns."""
     await scene.engine.idle()
 
-    async def smoke(number: int, team: int) -> float:
-        return (await take(scene.others[team], SMOKE, salt=f"{name}{team}x{number}")).verdict_s
+    async def smoke(number: int, team: int) -> Taken:
+        return await take(scene.others[team], SMOKE, salt=f"{name}{team}x{number}")
 
     turns = itertools.product(range(smokes), range(len(scene.others)))
     taken = await _paced((partial(smoke, *turn) for turn in turns), gap_s=GAP_S / len(scene.others))
@@ -163,14 +186,18 @@ def weight(stage: Stage) -> Weight:
     return Weight(database=row[0] if row else 0, web=memory["web"], dispatcher=memory["dispatcher"])
 
 
-def report(quiet: Sequence[float], flooded: Sequence[float], answers: Answers, grown: Weight) -> str:
+def report(quiet: Sequence[Split], flooded: Sequence[Split], answers: Answers, grown: Weight) -> str:
     """Ratios are to the quiet arm; the limit is of the p95."""
-    rows = []
-    for name, seconds in (("quiet", quiet), ("beside the flood", flooded)):
-        (p50, p95), (own50, own95) = p50_p95(seconds), p50_p95(quiet)
-        rows.append([name, len(seconds), ms(p50), ms(p95), ratio(p50 / own50), ratio(p95 / own95)])
-    head = ["smokes of the two others", "runs", "p50", "p95", "p50 / quiet", f"p95 / quiet (limit {LIMIT})"]
+    rows = [_row(name, splits, quiet) for name, splits in (("quiet", quiet), ("beside the flood", flooded))]
+    ratios = ["p50 / quiet", f"p95 / quiet (limit {LIMIT})"]
+    head = ["smokes of the two others", "runs", "p50", "p95", *ratios, *(f"{part}, p95" for part in Split.names())]
     return "\n".join([table("Two teams' smokes beside a third team's flood", head, rows), _flood_table(answers, grown)])
+
+
+def _row(name: str, splits: Sequence[Split], quiet: Sequence[Split]) -> list[object]:
+    (p50, p95), (own50, own95) = (p50_p95([split.total for split in arm]) for arm in (splits, quiet))
+    parts = [ms(p50_p95([getattr(split, part) for split in splits])[1]) for part in Split.names()]
+    return [name, len(splits), ms(p50), ms(p95), ratio(p50 / own50), ratio(p95 / own95), *parts]
 
 
 def _flood_table(answers: Answers, grown: Weight) -> str:

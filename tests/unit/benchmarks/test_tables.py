@@ -58,8 +58,11 @@ def test_fairness_is_compared_with_the_same_engine_alone() -> None:
 def test_a_flood_is_compared_with_the_quiet_arm() -> None:
     answers = flood.Answers(count=Counter({"admitted": 100, "refused by a quota": 3_900}), seconds=[0.25] * 4_000)
     grown = flood.Weight(database=3 * 2**20, web=2**19, dispatcher=0)
-    report = flood.report([0.2] * 20, [0.3] * 20, answers, grown)
-    assert _cells(report, "beside the flood")[1:] == ["20", "300 ms", "300 ms", "1.50", "1.50"]
+    quiet, flooded = (flood.Split(admitted=seconds, waited=0.05, worked=0.1) for seconds in (0.05, 0.15))
+    report = flood.report([quiet] * 20, [flooded] * 20, answers, grown)
+    assert _cells(report, "beside the flood")[1:] == [
+        "20", "300 ms", "300 ms", "1.50", "1.50", "150 ms", "50 ms", "100 ms",
+    ]  # fmt: skip
     assert "A flood of 4,000 submissions" in report
     assert _cells(report, "refused by a quota")[1] == "3900"
     assert _cells(report, "web grew by")[1] == "0.5 MiB"
