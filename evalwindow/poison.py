@@ -116,7 +116,7 @@ class Case:
     def _standing(self, suspect: Suspect) -> Standing:
         standing = INNOCENT if self.docket is None else self.docket.standing(suspect.key)
         if standing.quarantined:
-            raise Quarantined(_reason(suspect, standing))
+            raise Quarantined(_reason(suspect))
         return standing
 
     async def died(self, *, loading: bool, alone: bool, error: str) -> None:
@@ -133,9 +133,9 @@ class Case:
                 await self.docket.absolve(keys)
 
 
-def _reason(suspect: Suspect, standing: Standing) -> str:
+def _reason(suspect: Suspect) -> str:
+    """For the run's readers: what the engine's last words were is the operator's to see."""
     who = "this prompt" if suspect.sample_id else f"model {suspect.model!r} with this candidate and suite"
     return (
-        f"not asked: {who} has ended engines ({standing.error}); "
-        f"`evalwindow quarantine release {suspect.key[:12]}` lets it be asked again"
+        f"not asked: {who} has ended engines; `evalwindow quarantine release {suspect.key[:12]}` lets it be asked again"
     )

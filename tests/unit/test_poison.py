@@ -147,7 +147,7 @@ async def test_the_innocent_are_answered_and_the_poison_is_proven_by_its_third_d
         assert place.engine.deaths == ALONE_AT + 1
         assert [sample for sample, result in place.results.items() if result.quarantined] == ["s4"]
         assert all(place.results[sample].completion for sample in place.results if sample != "s4")
-        assert "has ended engines (it died)" in place.results["s4"].error
+        assert "not asked: this prompt has ended engines" in place.results["s4"].error
         assert all(held.quarantined for held in place.store.held.values())  # nothing is held against the others
 
 

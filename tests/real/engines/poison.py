@@ -15,7 +15,7 @@ from tests.real.engines.tiny import _tokenizer
 
 POISON = "poison"  # the core ends as it takes a prompt with this word in
 PATCH = """
-import importlib.abc, importlib.util, os, signal, sys, time
+import functools, importlib.abc, importlib.util, os, signal, sys, time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -50,7 +50,8 @@ def weaken(core):
             end("adapter")
         return load(self, request)
 
-    core.EngineCore.preprocess_add_request, core.EngineCore.add_lora = preprocess_add_request, add_lora
+    core.EngineCore.preprocess_add_request = functools.wraps(take)(preprocess_add_request)
+    core.EngineCore.add_lora = functools.wraps(load)(add_lora)  # its annotations say how a message is read
 
 
 class Finder(importlib.abc.MetaPathFinder):

@@ -10,9 +10,7 @@ from tests.unit.mail.examples import judged, mail_of, night_view
 from tests.unit.report.examples import results_of, suite_of, view_of
 
 SAID = "1 sample was not asked: it ended the engine"
-WHY = (
-    "not asked: this prompt has ended engines (it died); `evalwindow quarantine release 5e5e5e5e5e5e` lets it go"
-)
+WHY = "not asked: this prompt has ended engines; `evalwindow quarantine release 5e5e5e5e5e5e` lets it go"
 
 
 def quarantined(results):
@@ -29,7 +27,7 @@ def test_the_page_the_check_the_status_and_the_document_say_so():
     assert SAID in check["output"]["title"] and SAID in check["output"]["summary"]
     assert SAID in commit_status(view)["description"]
     assert SAID in page(view)
-    assert "this prompt has ended engines (it died)" in page(view)
+    assert "this prompt has ended engines" in page(view)
     answers = [answer for sample in report_document(view).samples for answer in sample.answers]
     assert [answer.quarantined for answer in answers].count(True) == 1
     assert json.loads(report_document(view).model_dump_json())["samples"]
