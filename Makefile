@@ -14,7 +14,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export VLLM_NO_USAGE_STATS := 1
 
-.PHONY: help install demo up test check format bench lock clean
+# Each group of tests is a process of its own; the longest first. Each says what it did when it is done.
+TESTS := test-airflow test-faults test-e2e test-real test-engines test-unit
+PATHS_airflow := tests/airflow
+PATHS_e2e := tests/e2e
+PATHS_engines := tests/real/engines
+PATHS_faults := tests/faults
+PATHS_real := tests/real --ignore=tests/real/engines
+PATHS_unit := tests/unit
+
+.PHONY: $(TESTS) help install demo up test check format bench soak lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,12 +36,11 @@ demo: $(STAMP) ## the whole tour: baseline, a good and a bad pull request, a nig
 up: $(STAMP) ## everything in the foreground, URLs printed; Ctrl-C stops it
 	$(BIN)/evalwindow up
 
-test: $(STAMP) ## all tests: unit, real parts, end to end; those in Airflow, which mostly wait, beside them
-	@mkdir -p var; $(BIN)/python -m pytest tests/airflow >var/test-airflow.log 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null || true' EXIT; \
-	rest=0; $(BIN)/python -m pytest tests/unit tests/real tests/e2e || rest=$$?; \
-	airflow=0; wait $$beside || airflow=$$?; trap - EXIT; \
-	cat var/test-airflow.log; exit $$((rest || airflow))
+test: $(STAMP) ## all tests, two groups at a time; one group: make test-unit (-real, -engines, -faults, -e2e, -airflow)
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(TESTS)
+
+$(TESTS): test-%: $(STAMP)
+	$(BIN)/python -m pytest $(PATHS_$*)
 
 check: $(STAMP) ## lint, format, types, import rules
 	$(BIN)/ruff check .
@@ -46,6 +54,9 @@ format: $(STAMP) ## mend what lint and format can mend
 
 bench: $(STAMP) ## the benchmarks, ratios in one run
 	$(BIN)/python -m benchmarks
+
+soak: $(STAMP) ## ten minutes of faults on everything, then what was lost, doubled or stuck: ARGS="--minutes 60 --seed 1"
+	$(BIN)/python -m soak $(ARGS)
 
 lock: ## write constraints/ anew from .venv and pyproject.toml
 	PYTHON=$(BIN)/python bash constraints/lock.sh

@@ -19,6 +19,7 @@ from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.record import read_record
 from evalwindow.store import Store
 from evalwindow.up import Stack
+from tests.real.engines.unit import VLLM_CACHE
 
 READY_S = 300.0
 
@@ -65,6 +66,7 @@ class World:
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     home = Path(tempfile.mkdtemp(prefix="evalwindow-"))  # short, for sockets
+    _know_models(home / "home")
     postgres = Restartable(lambda: start_postgres(home / "servers"))
     redis = Restartable(lambda: start_redis(home / "servers"))
     github, secret = Standin(), new_secret()
@@ -90,6 +92,13 @@ def world() -> Iterator[World]:
     redis.stop()
     postgres.stop()
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _know_models(home: Path) -> None:
+    """What vLLM found out about models in other tests."""
+    VLLM_CACHE.mkdir(parents=True, exist_ok=True)
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / "vllm").symlink_to(VLLM_CACHE)
 
 
 @pytest_asyncio.fixture

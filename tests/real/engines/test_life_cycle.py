@@ -1,4 +1,5 @@
-"""An engine's life under its unit: rolled to another model, put to rest, woken, with its figures in SQL.
+"""An engine's life under its unit: consumers that come and go, rolled to another model, put to rest, woken, with its
+figures in SQL.
 
 One story on two units of a pool, since each start of an engine takes its time.
 """
@@ -7,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +17,40 @@ import pytest
 
 from evalwindow.embedded import Server
 from evalwindow.engines.digests import model_digest
-from evalwindow.lanes.client import GovernorClient
-from evalwindow.lanes.hold import Ticket
 from evalwindow.store import Store
 from evalwindow.store.engine_rows import Rollout
 from evalwindow.store.rows import EngineRow
-from tests.real.engines.requests import ask
+from tests.real.engines.reader import Reader
 from tests.real.engines.tiny import write_model
-from tests.real.engines.unit import POOL, GpuUnit
+from tests.real.engines.unit import POOL, GpuUnit, family, gone
 
 pytestmark = pytest.mark.timeout(1800)
 
-NEW = {"model": "new-model", "calibrate": False}
-PROMPT = ask("hello", max_tokens=16)
+NEW = {"model": "new-model"}
 
 
 @pytest.fixture
 def units(tmp_path: Path, database_url: str, redis: Server) -> Iterator[tuple[GpuUnit, GpuUnit]]:
-    """Two hosts' units of one pool, with their consumers; each host has its own evalwindow.yaml and both models."""
+    """Two hosts' units of one pool, with their consumers; each host has its own evalwindow.yaml and both models.
+
+    The second one never has two engines at once.
+    """
     environment = {"EVALWINDOW_DATABASE_URL": database_url, "EVALWINDOW_REDIS_URL": redis.url}
-    made = tuple(
-        GpuUnit(tmp_path / name, pool={"calibrate": False}, arguments=(), environment=environment) for name in "ab"
-    )
+    pool = {"calibrate": False}
+    first = GpuUnit(tmp_path / "a", pool=pool, arguments=(), environment=environment)
+    second = GpuUnit(tmp_path / "b", pool=pool, arguments=("--stop-first",), environment=environment)
+    made = first, second
     for unit in made:
         write_model(unit.folder / "new-model", seed=12)
         unit.start()
     try:
         for unit in made:
             unit.wait_ready()
-        yield made[0], made[1]
+        yield made
     finally:
-        assert [unit.stop() for unit in made] == [0, 0]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[GpuUnit]:
-    """A unit of its own; its engine has vLLM's endpoints for sleeping, which a CPU build has but has no use for."""
-    environment = {"VLLM_SERVER_DEV_MODE": "1"}
-    arguments = ("--engine-only", "--stop-first")
-    unit = GpuUnit(tmp_path, pool={"calibrate": False}, arguments=arguments, environment=environment)
-    yield unit
-    if unit.process is not None and unit.process.poll() is None:
-        unit.stop()
+        for unit in made:
+            unit.signal(signal.SIGCONT)
+            unit.stop()
 
 
 async def until(condition: Callable[[], Any]) -> Any:
@@ -66,44 +58,6 @@ async def until(condition: Callable[[], Any]) -> Any:
     while not (found := await asyncio.to_thread(condition)):
         await asyncio.sleep(0.2)
     return found
-
-
-class Reader:
-    """Asks one prompt again and again, as a consumer does: through the governor, then the engine."""
-
-    def __init__(self, unit: GpuUnit) -> None:
-        self._client = GovernorClient(unit.paths.governor, pool=POOL, retry=lambda call: call())
-        self._engine = unit.engine(patience_s=0)
-        self.texts: defaultdict[str, set[str]] = defaultdict(set)  # by the digest of the model that answered
-        self.gpu_s = 0.0
-        self.answers = 0
-
-    async def ask(self) -> None:
-        async with self._client.hold("tiny", Ticket.of(PROMPT, team="search")) as hold:
-            completion = await self._engine.complete(PROMPT)
-            hold.used(completion.usage)
-        assert hold.gpu_s is not None
-        self.gpu_s += hold.gpu_s
-        self.answers += 1
-        self.texts[hold.engine].add(completion.text)
-
-    @asynccontextmanager
-    async def at_it(self) -> AsyncIterator[None]:
-        """Inside the block it never stops asking; every prompt has to be answered."""
-        ended = asyncio.Event()
-
-        async def keep() -> None:
-            while not ended.is_set():
-                await self.ask()
-
-        asking = asyncio.create_task(keep())
-        yield
-        ended.set()
-        await asking
-
-    async def aclose(self) -> None:
-        self._client.close()
-        await self._engine.aclose()
 
 
 def engines(store: Store) -> list[EngineRow]:
@@ -115,18 +69,25 @@ def digest_in(unit: GpuUnit, folder: str) -> str:
     return model_digest(pool, name=POOL, memory=unit.folder / "digests.json")
 
 
-async def test_a_pool_is_rolled_halted_put_to_rest_and_woken(units: tuple[GpuUnit, GpuUnit], store: Store) -> None:
+async def test_a_pool_is_rolled_halted_put_to_rest_woken_and_killed(
+    units: tuple[GpuUnit, GpuUnit], store: Store
+) -> None:
     first, second = units
+    assert second.process is not None
+    of_second = f"{socket.gethostname()}:{second.process.pid}"
     old, new = digest_in(first, "model"), digest_in(first, "new-model")
     assert old != new
     await until(lambda: [row.state for row in engines(store)] == ["ready", "ready"])
     reader = Reader(first)
+    await consumers_come_and_go(first)
 
     # a new model goes through both units, one after another, while prompts are asked
     for unit in units:
         unit.write_config(NEW)
     asked = store.request_rollout(POOL, by="lea", reason="new weights")
     async with reader.at_it():
+        alone = await until(lambda: _has_none(store, of_second) or _ended(store, asked.id))
+        assert alone is True, "the second unit ends its old engine before it starts the new one"
         done: Rollout = await until(lambda: _ended(store, asked.id))
         before = reader.answers
         await until(lambda: reader.answers > before + 3)
@@ -142,14 +103,17 @@ async def test_a_pool_is_rolled_halted_put_to_rest_and_woken(units: tuple[GpuUni
     rows = await until(lambda: _all(engines(store), lambda row: row.info is not None and row.info.model_digest == new))
     assert [row.generation for row in rows] == [2, 2]
 
-    # a model that fails its canary stops at the first unit, which serves what it served
+    # a model that fails its canary stops at the unit that tries it, which serves what it served
+    second.signal(signal.SIGSTOP)  # so it is the first one's turn
     for unit in units:
-        unit.write_config({"calibrate": False, "canary": {"prompt": "2 + 2?", "expect": "four", "max_tokens": 4}})
+        unit.write_config({"canary": {"prompt": "2 + 2?", "expect": "four", "max_tokens": 4}})
     asked = store.request_rollout(POOL, by="lea", reason="wrong weights")
     halted: Rollout = await until(lambda: _ended(store, asked.id))
     assert halted.state == "halted"
-    assert halted.error is not None and "wrong answer to the canary '2 + 2?': expected 'four'" in halted.error
+    assert halted.error is not None and "wrong answer to the canary '2 + 2?': expected 'four', got " in halted.error
     assert [step.state for step in halted.steps] == ["failed"]
+    second.signal(signal.SIGCONT)
+    assert len(first.paths.processes()) == 1, "nothing is left of the engine that was refused"
     await reader.ask()
     assert len(reader.texts[new]) == 1
     assert [(row.state, row.generation, row.info.model_digest) for row in engines(store) if row.info] == [
@@ -188,6 +152,39 @@ async def test_a_pool_is_rolled_halted_put_to_rest_and_woken(units: tuple[GpuUni
     assert sorted(row.state for row in engines(store)) == ["ready", "resting"]
     await reader.aclose()
 
+    # killed, a unit takes its engine and its consumers along; one that is ended gently has nothing left either
+    assert first.process is not None
+    everything = family(first.process.pid), family(second.process.pid)
+    assert {tier for unit in units for tier in unit.consumers} == {"smoke", "regression"}
+    first.kill()
+    assert second.stop() == 0
+    assert [gone(processes, within_s=60) for processes in everything] == [True, True]
+
+
+async def consumers_come_and_go(unit: GpuUnit) -> None:
+    """One is killed, then both are renewed; the engine never notices."""
+    engine = unit.wait_ready().pid
+    await until(lambda: listening(unit) == 2)
+    first = unit.consumers
+    assert first.keys() == {"smoke", "regression"}
+
+    first["smoke"].kill()
+    await until(lambda: listening(unit) == 3)
+    second = unit.consumers
+    assert second["smoke"].pid != first["smoke"].pid
+    assert second["regression"].pid == first["regression"].pid
+
+    unit.signal(signal.SIGUSR1)  # new worker code
+    await until(lambda: listening(unit) == 5)
+    third = unit.consumers
+    assert not {process.pid for process in third.values()} & {process.pid for process in second.values()}
+    assert unit.wait_ready().pid == engine
+
+
+def listening(unit: GpuUnit) -> int:
+    """How often a consumer has said that it is ready."""
+    return unit.log.count(" ready.")
+
 
 async def reader_info(unit: GpuUnit) -> Any:
     engine = unit.engine()
@@ -202,6 +199,11 @@ def _ended(store: Store, rollout_id: str) -> Rollout | None:
     return None if rollout.open else rollout
 
 
+def _has_none(store: Store, worker: str) -> bool:
+    """Whether this unit is between two engines."""
+    return any(row.worker == worker and row.state in ("draining", "starting") for row in engines(store))
+
+
 def _all(rows: list[EngineRow], condition: Callable[[EngineRow], bool]) -> list[EngineRow]:
     return rows if rows and all(map(condition, rows)) else []
 
@@ -210,29 +212,3 @@ def _with_prompts(rows: list[EngineRow], count: int) -> EngineRow | None:
     """The engine that told of so many prompts, twice in one life, so that it knows rates."""
     loads = [(row, row.load) for row in rows if row.load is not None and row.load.output_tokens_s is not None]
     return next((row for row, load in loads if sum(lane.prompts for lane in load.lanes.values()) == count), None)
-
-
-async def test_one_engine_at_a_time_goes_back_where_a_change_fails_and_sleeps_without_being_stopped(
-    own: GpuUnit,
-) -> None:
-    own.start()
-    old = own.wait_ready()
-    own.write_config({"arguments": ["--no-such-flag"]})
-    own.signal(signal.SIGHUP)
-    new = await asyncio.to_thread(own.wait_ready, but_not=old.pid)
-    assert "not replaced" in own.log
-    assert new.info == old.info
-
-    # asleep it holds its process, and the first prompt wakes it
-    reader = Reader(own)
-    await reader.ask()
-    own.write_config({"calibrate": False, "keep_warm": {"idle_minutes": 0.01, "rest": "sleep"}})
-    await until(lambda: own.record is not None and own.record.resting)
-    await until(lambda: "fall asleep" in own.engine_log)
-    own.write_config({"calibrate": False, "keep_warm": {"idle_minutes": 600, "rest": "sleep"}})  # awake for good
-    await reader.ask()
-    assert own.record is not None and not own.record.resting
-    assert own.record.pid == new.pid
-    assert "to wake up" in own.engine_log
-    assert [len(texts) for texts in reader.texts.values()] == [1]
-    await reader.aclose()

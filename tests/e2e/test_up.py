@@ -25,6 +25,7 @@ from evalwindow.config_file import read_config
 from evalwindow.errors import ConfigInvalid, ServiceDown
 from evalwindow.up import running
 from tests.real.engines.tiny import write_model
+from tests.real.engines.unit import VLLM_CACHE
 
 ENGINE = {
     "model": "model",
@@ -32,7 +33,13 @@ ENGINE = {
     "max_model_len": 256,
     "max_num_seqs": 64,
     "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "33554432"],
-    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"},
+    "environment": {
+        "OMP_NUM_THREADS": "1",
+        "TORCH_COMPILE_DISABLE": "1",
+        "VLLM_CACHE_ROOT": str(VLLM_CACHE),
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    },
+    "calibrate": False,
 }
 
 
@@ -46,7 +53,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """A home of these tests' own, on a short path; what vLLM learnt of the model in one test serves the next."""
+    """A home of these tests' own, on a short path."""
     folder = Path(tempfile.mkdtemp(prefix="evalwindow-up-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -144,47 +151,37 @@ def web_of(process: subprocess.Popen[str]) -> int:
     return pids[0] if pids else 0
 
 
-def test_a_taken_port_a_killed_web_app_and_a_gentle_end(config: Path, home: Path) -> None:
+def test_taken_ports_airflow_a_killed_web_app_and_a_gentle_end(config: Path, home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with up(config, home, "--no-airflow", port=port) as (process, base_url, said):
-            assert "Airflow" not in said
+        with up(config, home, port=port) as (process, base_url, said):
             assert not base_url.endswith(f":{port}")
             assert ready(base_url)
-            web = web_of(process)
-            os.kill(web, signal.SIGKILL)
-            until(lambda: web_of(process) not in {0, web} and ready(base_url))
-            started = tree(process)
-            process.terminate()
-            assert process.wait() == 0
-            assert left(started) == []
-
-
-def test_airflow_is_there_its_password_is_said_once_and_a_gentle_end_leaves_nothing(config: Path, home: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with up(config, home, port=port) as (process, _, said):
             url, password = re.findall(r"nights: +(http://\S+),|password (\S+);", said)
             assert not url[0].endswith(f":{port}")
             assert AirflowApi.login(url[0], user="admin", password=password[1]).dag_ids() is not None
             assert str(home / "airflow" / "passwords.json") in said
+            web = web_of(process)
+            os.kill(web, signal.SIGKILL)
+            until(lambda: web_of(process) not in {0, web} and ready(base_url))
             started = tree(process)
+            lines = " ".join(command_of(one) for one in started)
+            for part in ("airflow api_server", "airflow scheduler", "airflow dag-processor", "airflow triggerer"):
+                assert part in lines
             process.terminate()
             assert process.wait() == 0
             assert left(started) == []
 
 
 def test_a_kill_of_the_starter_leaves_nothing_behind(config: Path, home: Path) -> None:
-    with up(config, home, port=0) as (process, base_url, said):
+    with up(config, home, "--no-airflow", port=0) as (process, base_url, said):
         assert ready(base_url)
-        assert "passwords.json" in said
-        assert not re.search(r"password \S+;", said)
+        assert "Airflow" not in said
         started = tree(process)
         lines = " ".join(command_of(one) for one in started)
         for part in ("postgres", "redis-server", "evalwindow.web", "workers.dispatcher", "workers.gpu", "api_server"):
             assert part in lines
-        for part in ("airflow api_server", "airflow scheduler", "airflow dag-processor", "airflow triggerer"):
-            assert part in lines
+        assert "airflow" not in lines
         process.kill()
         until(lambda: not left(started))
 
