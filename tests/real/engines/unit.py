@@ -107,6 +107,7 @@ class GpuUnit:
         return self.paths.log.read_text(errors="replace")
 
     def start(self) -> None:
+        """It ends with these tests, however they end. From the main thread: see workers.groups.spawn."""
         environment = {
             **os.environ,
             **self.environment,
