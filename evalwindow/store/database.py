@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import URL, ColumnElement, Connection, create_engine, event, func, literal, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from evalwindow.errors import ConfigInvalid, Conflict, ServiceDown
 
@@ -25,12 +26,15 @@ AWAY = ("08", "57P", "53100", "53200", "53300")
 class Database:
     """One pool of connections; a statement that takes longer than `statement_timeout_s` is ended by the server."""
 
-    def __init__(self, url: str, *, statement_timeout_s: float = 30.0, pool_size: int = 10) -> None:
+    def __init__(
+        self, url: str, *, statement_timeout_s: float = 30.0, pool_size: int = 10, pool_timeout_s: float = 30.0
+    ) -> None:
         self.url = _checked(url)
         self._engine = create_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=pool_size,
+            pool_timeout=pool_timeout_s,
             connect_args={"connect_timeout": CONNECT_S, "options": _options(statement_timeout_s)},
         )
         event.listen(self._engine, "checkout", _still_there)
@@ -41,7 +45,10 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        """A short transaction (READ COMMITTED). Raises ServiceDown when PostgreSQL is away or goes away."""
+        """A short transaction (READ COMMITTED).
+
+        Raises ServiceDown when PostgreSQL is away or goes away, or all connections of this process stay in use.
+        """
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -49,6 +56,10 @@ class Database:
             if not _is_away(error):
                 raise
             raise self._down(error) from error
+        except PoolTimeout as error:
+            reason = "all connections of this process are in use"
+            advice = "try again; with one more process of this kind there are more"
+            raise ServiceDown(service="PostgreSQL", host=host_of(self.url), reason=reason, advice=advice) from error
 
     @contextmanager
     def _lock(self, *names: object) -> Iterator[None]:
