@@ -92,11 +92,11 @@ async def test_one_engine_at_a_time_goes_back_where_a_change_fails_and_sleeps_wi
     keep = {"idle_minutes": 0.01, "rest": "sleep"}
     unit.write_config({"keep_warm": keep})
     await until(lambda: unit.record is not None and unit.record.resting, unit)
-    assert "fall asleep" in unit.engine_log
+    await until(lambda: "fall asleep" in unit.engine_log, unit)
     unit.write_config({"keep_warm": {**keep, "idle_minutes": 600}})  # awake for good
     await reader.ask()
     assert unit.record is not None and not unit.record.resting
     assert unit.record.pid == second.pid
-    assert "to wake up" in unit.engine_log
+    await until(lambda: "to wake up" in unit.engine_log, unit)
     assert [len(texts) for texts in reader.texts.values()] == [1]
     await reader.aclose()

@@ -53,7 +53,7 @@ class GpuUnit:
         self.write_config({})
 
     def write_config(self, pool: Mapping[str, Any]) -> None:
-        """evalwindow.yaml with `pool` over what this unit's pool has of its own."""
+        """evalwindow.yaml with `pool` over what this unit's pool has of its own; an environment adds to the others."""
         tiny = {
             "model": "model",
             "dtype": "float32",
@@ -62,13 +62,15 @@ class GpuUnit:
             "shutdown_s": 20,
             "lora": {"max_adapters": 2, "max_rank": 8},
             "arguments": ["--enforce-eager", "--kv-cache-memory-bytes", "16777216"],
-            "environment": {
-                "OMP_NUM_THREADS": "1",
-                "TORCH_COMPILE_DISABLE": "1",
-                "VLLM_CACHE_ROOT": str(VLLM_CACHE),
-                "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process less to start
-            },
         }
+        environment = {
+            "OMP_NUM_THREADS": "1",
+            "TORCH_COMPILE_DISABLE": "1",
+            "VLLM_CACHE_ROOT": str(VLLM_CACHE),
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process less to start: the core computes, as on one GPU
+        }
+        for own in (self.pool, pool):
+            environment |= own.get("environment", {})
         lanes = {"smoke": {"slots": 6, "priority": -10}, "regression": {"slots": 10}}
         models = {MODEL: {"engine": "vllm", "pool": POOL}}
         pools, gpus = (
