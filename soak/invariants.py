@@ -179,7 +179,7 @@ def _miscounted(connection: Connection) -> Iterator[str]:
             said, found = f"{row.results} results, {row.gpu_s} s", f"{row.results_found}, {row.gpu_s_found} s"
             yield f"run {row.id}: its summary says {said}; its rows {found}"
     for row in connection.execute(text(questions.ENGINES)):
-        if abs(row.busy_s - row.used_s) > max(CLOSE, 1e-3 * row.busy_s):
+        if row.used_s > row.busy_s + CLOSE or (not row.in_flight and not _same(row.busy_s, row.used_s)):
             parts = f"its lanes and losses make {row.used_s} s"
             yield f"engine {row.worker} of {row.pool}: busy for {row.busy_s} s, {parts}"
 

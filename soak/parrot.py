@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -38,7 +38,10 @@ def parrot_running() -> Iterator[Parrot]:
     parrot = Parrot()
 
     async def complete(request: Request) -> JSONResponse:
-        body = await request.json()
+        try:
+            body = await request.json()
+        except ClientDisconnect:  # who asked was killed
+            return JSONResponse({}, 400)
         parrot.asked += 1
         await asyncio.sleep(parrot.pause_s if parrot.status else HANG_S)
         if parrot.status != 200:
@@ -49,7 +52,7 @@ def parrot_running() -> Iterator[Parrot]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         parrot.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:

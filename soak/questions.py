@@ -138,8 +138,10 @@ SUMMARIES = """
     WHERE run.state = 'concluded' GROUP BY run.id, run.summary ORDER BY run.id
 """
 
+#: What is in an engine has not paid for its time yet.
 ENGINES = """
     SELECT pool, worker, (load ->> 'busy_s')::float8 AS busy_s,
+        (SELECT coalesce(sum((value ->> 'in_flight')::integer), 0) FROM jsonb_each(load -> 'lanes')) AS in_flight,
         (load ->> 'lost_s')::float8
             + (SELECT coalesce(sum((value ->> 'gpu_s')::float8), 0) FROM jsonb_each(load -> 'lanes')) AS used_s
     FROM engine WHERE load IS NOT NULL ORDER BY pool, worker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from email.message import EmailMessage
@@ -115,6 +116,17 @@ def test_what_is_wrong_in_the_database_is_found(
     assert not check(postgres.url, received)
     say(statement)
     assert words in only(check(postgres.url, received), name)
+
+
+@pytest.mark.parametrize("in_flight, used_s, wrong", [(0, 2.0, 0), (0, 1.9, 1), (0, 2.1, 1), (1, 1.9, 0), (1, 2.1, 1)])
+def test_what_is_in_an_engine_has_not_paid_yet(
+    postgres: Mortal, say: Any, in_flight: int, used_s: float, wrong: int
+) -> None:
+    lanes = {"smoke": {"gpu_s": used_s, "in_flight": in_flight}}
+    load = json.dumps({"busy_s": 2.0, "lost_s": 0.0, "lanes": lanes})
+    values = "'warm', 'w', '{}', 'ready', now(), CAST(:load AS jsonb)"
+    say(f"INSERT INTO engine (pool, worker, info, state, seen_at, load) VALUES ({values})", load=load)  # noqa: S608
+    assert len(check(postgres.url).miscounted) == wrong
 
 
 def test_a_lost_result_is_found_and_that_its_run_was_judged_by_more(postgres: Mortal, sound: str, say: Any) -> None:
