@@ -6,6 +6,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := constraints/cpu.txt
+# What images are built from; cpu.txt has the same versions, and torch's CPU build, which no index of advisories knows.
+AUDITED := web orchestrator gpu
+# A checkout of PyPA's advisory database: with it `make check` audits without a network.
+ADVISORIES :=
 STAMP := $(VENV)/.stamp-$(shell cat $(LOCK) pyproject.toml 2>/dev/null | cksum | cut -d ' ' -f 1)
 
 # vLLM's import takes twice as long without bytecode.
@@ -23,7 +27,7 @@ PATHS_faults := tests/faults
 PATHS_real := tests/real --ignore=tests/real/engines
 PATHS_unit := tests/unit
 
-.PHONY: $(TESTS) help install demo up test check format bench soak lock clean
+.PHONY: $(TESTS) help install demo up test check audit format bench soak lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +46,16 @@ test: $(STAMP) ## all tests, two groups at a time; one group: make test-unit (-r
 $(TESTS): test-%: $(STAMP)
 	$(BIN)/python -m pytest $(PATHS_$*)
 
-check: $(STAMP) ## lint, format, types, import rules
+check: $(STAMP) ## lint, format, types, import rules, pinned packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python constraints/audit.py $(ADVISORIES)
+
+audit: $(STAMP) ## the pinned packages against known advisories; needs a network, see docs/security.md
+	rest=0; for list in $(AUDITED); do \
+	  $(BIN)/uv tool run pip-audit --strict --no-deps --disable-pip -r constraints/$$list.txt || rest=1; done; exit $$rest
 
 format: $(STAMP) ## mend what lint and format can mend
 	$(BIN)/ruff check --fix .
