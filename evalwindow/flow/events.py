@@ -17,7 +17,8 @@ from evalwindow.store.rows import EventRow
 log = logging.getLogger(__name__)
 
 EVENT_ATTEMPTS = 30  # that end in a defect
-OUTAGE_ATTEMPTS = 1_440  # while GitHub or a service of ours is away: a day, a minute's lease each
+OUTAGE_ATTEMPTS = 1_440  # while GitHub or a service of ours is away: a day, with the pauses below
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0
 TOLD_A_MINUTE = 20  # refusals that the pull requests of one repository hear of
 AGAIN = "Nothing of it was run. To try again then, push a commit, or close the pull request and reopen it."
 
@@ -25,7 +26,7 @@ AGAIN = "Nothing of it was run. To try again then, push a commit, or close the p
 async def handle_event(services: Services, event: EventRow) -> None:
     """Turn a webhook's event into runs; what is wrong with it is told to the pull request.
 
-    While GitHub or a service of ours is away the event stays claimed, and is handled again when its lease ran out.
+    While GitHub or a service of ours is away the event stays claimed, and is handled again after growing pauses.
     """
     try:
         wishes = await _wishes(services, event)
@@ -97,6 +98,10 @@ async def _put_off(services: Services, event: EventRow, error: Exception) -> Non
     log.warning("event %s (attempt %d): %s", event.id, event.attempts, error)
     if event.attempts >= (OUTAGE_ATTEMPTS if isinstance(error, ServiceDown) else EVENT_ATTEMPTS):
         await _finish_event(services, event, "failed", f"{type(error).__name__}: {error}")
+        return
+    asked_for: float = getattr(error, "retry_after", None) or 0.0
+    pause = min(FIRST_PAUSE_S * 2 ** min(event.attempts - 1, 10), LONGEST_PAUSE_S)
+    await asyncio.to_thread(services.store.postpone_event, event.id, max(asked_for, pause))
 
 
 async def _finish_event(services: Services, event: EventRow, state: str, why: str | None) -> None:

@@ -82,6 +82,13 @@ class Events(Database):
         with self._transaction() as connection:
             connection.execute(_change(event_id, {"state": state, "error": error, "lease_until": None}))
 
+    def postpone_event(self, event_id: str, seconds: float) -> None:
+        """Let it go: it can be claimed again after so many seconds, and no sooner."""
+        again = {"lease_until": lease(seconds)}
+        held = _change(event_id, again).where(event.c.state == "processing").returning(waking(Topic.LATER))
+        with self._transaction() as connection:
+            connection.execute(held)
+
     def is_repeated(self, event_id: str) -> bool:
         """Whether the last event of the subject before this one told of the same commit, and all it asks for was done.
 

@@ -132,3 +132,15 @@ def test_an_event_is_a_repetition_when_the_one_before_it_did_all_for_the_same_co
     assert not came("without a file", "C", ordinal=6, error="no .evalwindow.yaml")
     assert not came("without a file, again", "C", ordinal=7)
     assert not came("a label, which stands for itself", "C", ordinal=None)
+
+
+def test_an_event_that_was_put_off_is_claimed_again_after_the_pause_and_not_before(store):
+    event_id = store.add_event("put off", "pull_request", {})
+    assert store.claim_event(event_id, 60) is not None
+    store.postpone_event(event_id, 30)
+    assert store.claim_event(event_id, 60) is None
+    store.postpone_event(event_id, -1)
+    assert store.claim_event(None, 60).attempts == 2
+    store.finish_event(event_id, "done")
+    store.postpone_event(event_id, -1)
+    assert store.claim_event(event_id, 60) is None
