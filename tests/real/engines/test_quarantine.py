@@ -26,7 +26,7 @@ from tests.real.engines.tiny import adapter_files
 from tests.real.engines.unit import MODEL, GpuUnit
 from tests.unit.worlds import rows, write_suite
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 TEAM, HANG_S = "search", 6.0
 
