@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evalwindow.config import Quota
+from evalwindow.config import Config, Quota
 from evalwindow.errors import QuotaExceeded
 from evalwindow.model import Tier
 
@@ -59,8 +59,11 @@ def is_spent(quota: Quota, standing: Standing) -> bool:
     return any(measure.full for measure in measures(quota, standing) if measure.of_period)
 
 
-def has_period_limit(quota: Quota) -> bool:
-    return quota.gpu_minutes is not None or quota.api_cost is not None
+def period_quotas(config: Config) -> dict[str, Quota]:
+    """Of the teams that may use only so much in a period."""
+    quotas = {team: config.quota_of(team) for team in config.teams}
+    limited = ((team, quota) for team, quota in quotas.items() if (quota.gpu_minutes, quota.api_cost) != (None, None))
+    return dict(limited)
 
 
 def period_start(period: str, at: dt.datetime) -> dt.datetime:

@@ -24,10 +24,10 @@ from contextlib import suppress
 from functools import partial
 
 from evalwindow import flow
-from evalwindow.config import REPLAY_POOL, Config, Lane, Quota
+from evalwindow.config import REPLAY_POOL, Lane
 from evalwindow.errors import EvalwindowError, ServiceDown
 from evalwindow.model import Tier
-from evalwindow.quota import has_period_limit
+from evalwindow.quota import period_quotas
 from evalwindow.services import Services, build
 from evalwindow.settings import read_settings
 from evalwindow.store.listener import Listener
@@ -65,7 +65,7 @@ class Dispatcher:
         self._stuck: Counter[str] = Counter()  # run id -> times that it could not be concluded
         self._bells = {name: Bell() for name in ("events", "deliveries", "dispatch", "upkeep", "budget", "agenda")}
         self._budgeted = False  # a night with a budget is open
-        self._quotas = _period_quotas(services.config)
+        self._quotas = period_quotas(services.config)
         self._held: Mapping[str, dt.datetime] = {}  # team -> until when no regression shard of it is sent
         self._listener = Listener(self._store, WORK, self._heard, changed=self._bells["agenda"].ring)
 
@@ -233,12 +233,6 @@ class Dispatcher:
     def _delivery_defect(self, delivery: DeliveryRow, error: Exception) -> None:
         again_s = RETRY_S if delivery.attempts < self._max_attempts else None
         self._store.delivery_failed(delivery.subject, delivery.channel, repr(error), again_s)
-
-
-def _period_quotas(config: Config) -> dict[str, Quota]:
-    """Of the teams that may use only so much in a period."""
-    quotas = {team: config.quota_of(team) for team in config.teams}
-    return {team: quota for team, quota in quotas.items() if has_period_limit(quota)}
 
 
 async def serve() -> None:

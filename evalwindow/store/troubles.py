@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, TextClause, and_, exists, func, literal, or_, select, text
 
 from evalwindow.config import REPLAY_POOL
-from evalwindow.model import ShardState
+from evalwindow.model import ShardState, Tier
 from evalwindow.store.database import Database
 from evalwindow.store.deliveries import read_delivery
 from evalwindow.store.endings import OPEN
+from evalwindow.store.joined import WAITS
 from evalwindow.store.nights import IN_HAND, read_night
 from evalwindow.store.rows import DeliveryRow, NightRow, RunRow, ShardRow
 from evalwindow.store.runs import read_run, read_shard
@@ -30,8 +32,12 @@ class Troubles(Database):
         waiting = shard.c.state.in_((ShardState.PENDING, ShardState.DISPATCHED))
         return self._shards(waiting, shard.c.dispatches >= messages, _may_run())
 
-    def unsent(self, since: dt.timedelta) -> list[ShardRow]:
-        """Shards that wait since then, and for no breaker, in a lane of which nothing is in anybody's hand."""
+    def unsent(self, since: dt.timedelta, *, held: Collection[str] = ()) -> list[ShardRow]:
+        """Shards that wait since then in a lane of which nothing is in anybody's hand.
+
+        Not those that wait for a reason: for a breaker, for another run's answers, or for the next period of a team
+        that is `held`.
+        """
         other = shard.alias("other")
         same_lane = and_(other.c.pool == shard.c.pool, other.c.tier == shard.c.tier, other.c.state.in_(IN_HAND))
         idle = ~exists().where(same_lane)
@@ -39,7 +45,8 @@ class Troubles(Database):
         waiting = and_(
             run.c.created_at < _ago(since), func.coalesce(shard.c.not_before, run.c.created_at) < _ago(since)
         )
-        return self._shards(queued, waiting, _may_run(), idle)
+        by_quota = and_(shard.c.tier == Tier.REGRESSION, shard.c.team.in_(list(held)))
+        return self._shards(queued, waiting, _may_run(), idle, ~by_quota, text(f"NOT {WAITS}"))
 
     def long_open(self, since: dt.timedelta) -> list[RunRow]:
         """Open runs that were admitted so long ago and whose window, if they have one, is closed."""
@@ -63,7 +70,7 @@ class Troubles(Database):
         with self._transaction() as connection:
             return [read_night(row) for row in connection.execute(statement)]
 
-    def _shards(self, *conditions: ColumnElement[bool]) -> list[ShardRow]:
+    def _shards(self, *conditions: ColumnElement[bool] | TextClause) -> list[ShardRow]:
         statement: Select[Any] = select(shard).join(run, run.c.id == shard.c.run_id).where(*conditions)
         with self._transaction() as connection:
             return [read_shard(row) for row in connection.execute(statement.order_by(shard.c.id).limit(MOST))]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from evalwindow.breakers.ids import team_of
 from evalwindow.model import Purpose
 from evalwindow.nights.promotion import behind
+from evalwindow.quota import period_quotas
 from evalwindow.report.breakers import gather_breakers
 from evalwindow.report.words import counted, moment
 from evalwindow.services import Services
@@ -76,7 +77,7 @@ def _messages(services: Services) -> Iterator[Trouble]:
 
 
 def _dispatcher(services: Services) -> Iterator[Trouble]:
-    for lane, shards in _by_lane(services.store.unsent(UNSENT)):
+    for lane, shards in _by_lane(services.store.unsent(UNSENT, held=_held(services))):
         text = (
             f"{counted(len(shards), 'shard')} of {lane} wait and none of that lane is sent: no dispatcher runs, or "
             f"Redis is away. See /readyz and the log of `python -m workers.dispatcher`"
@@ -84,9 +85,15 @@ def _dispatcher(services: Services) -> Iterator[Trouble]:
         yield Trouble(kind="dispatcher", ids=_ids(shards), text=text)
 
 
+def _held(services: Services) -> Collection[str]:
+    """Teams whose regression runs wait for their next period."""
+    return services.store.spent_teams(period_quotas(services.config)).keys()
+
+
 def _runs(services: Services) -> Iterator[Trouble]:
+    held = _held(services)
     for run in services.store.long_open(OPEN_FOR):
-        why = _why_never(services, run)
+        why = None if run.team in held else _why_never(services, run)
         if why is not None:
             since = f"run {run.id} of {run.suite} is open since {moment(run.created_at)}"
             yield Trouble(kind="runs", ids=(run.id,), text=f"{since}: {why}; end it by `evalwindow cancel {run.id}`")

@@ -2,7 +2,7 @@ import datetime as dt
 
 from sqlalchemy import text
 
-from evalwindow.model import Tier
+from evalwindow.model import Candidate, Tier
 from evalwindow.store.rows import NewNight
 from tests.real.store.world import OVER, World
 
@@ -64,6 +64,19 @@ def test_shards_that_nobody_sends_are_told_unless_their_lane_is_busy(world):
     recorded = world.admit("scored elsewhere", pool="replay", tier=Tier.REGRESSION)
     sql(world, "UPDATE run SET created_at = now() - interval '2 hours' WHERE id = :id", id=recorded)
     assert {shard.run_id for shard in world.store.unsent(HOUR)} == {other}
+
+
+def test_shards_that_wait_for_another_run_or_for_the_next_period_are_no_trouble(world):
+    same = {"candidate": Candidate(model="base")}
+    first, second = world.admit("first", **same), world.admit("second", **same)
+    for held in world.claim_all(first):
+        world.store.release(held.id, held.token, not_before=dt.datetime.now(dt.UTC) + HOUR)
+    other = world.admit("other", team="blue")
+    sql(world, "UPDATE run SET created_at = now() - interval '2 hours'")
+    assert {shard.run_id for shard in world.store.unsent(HOUR)} == {other}
+    assert world.store.unsent(HOUR, held={"blue"}) == []
+    world.store.cancel_run(first, "enough")
+    assert {shard.run_id for shard in world.store.unsent(HOUR, held={"blue"})} == {second}
 
 
 def test_a_run_that_stays_open_is_told_while_its_window_is_closed(world):

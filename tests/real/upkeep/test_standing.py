@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from evalwindow.config import Quota, Team
 from evalwindow.model import EntryState, Purpose
 from evalwindow.nights.promotion import promote
 from evalwindow.store.ids import new_id
@@ -48,6 +49,15 @@ def test_shards_that_are_never_sent_point_to_the_dispatcher(house):
     trouble = only(house)
     assert trouble.kind == "dispatcher"
     assert set(trouble.ids) == {shard.id for shard in house.store.shards(run_id)}
+
+
+def test_what_waits_for_a_team_s_next_period_is_no_trouble(house):
+    house.admit()
+    house.sql("UPDATE run SET created_at = now() - interval '9 days'")
+    house.sql("UPDATE usage SET gpu_s = 60")
+    assert [trouble.kind for trouble in stale(house.services).troubles] == ["dispatcher", "runs"]
+    teams = {"search": Team(quota=Quota(gpu_minutes=1, period="month"))}
+    assert stale(house.open(teams=teams)).well
 
 
 def test_what_is_left_alone_for_long_is_told_once_and_not_as_a_dispatcher_that_is_missing(house):
