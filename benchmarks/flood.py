@@ -11,8 +11,8 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -103,13 +103,16 @@ async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_
         write_bench_suite(home / "suites", max_tokens=chosen.tokens)
         async with _scene(home / "stack", chosen, suites=home / "suites") as scene:
             quiet = await _others(scene, "quiet", smokes=smokes)
+            async with _regression(scene):
+                usual = await _others(scene, "usual", smokes=smokes)
             before, answers = weight(scene.stage), Answers()
             flooded, _ = await asyncio.gather(
                 _others(scene, "flooded", smokes=smokes),
                 _flood(scene.flooder, submissions, over_s=smokes * GAP_S, answers=answers),
             )
             grown = weight(scene.stage).since(before)
-    print(report([*map(Split.of, quiet)], [*map(Split.of, flooded)], answers, grown), flush=True)
+    arms = {"quiet": quiet, "as usual": usual, "flooded": flooded}
+    print(report({name: [*map(Split.of, arm)] for name, arm in arms.items()}, answers, grown), flush=True)
 
 
 @asynccontextmanager
@@ -126,7 +129,6 @@ async def _scene(home: Path, size: Size, *, suites: Path) -> AsyncIterator[Scene
 
 async def _others(scene: Scene, name: str, *, smokes: int) -> list[Taken]:
     """The two teams take turns."""
-    await scene.engine.idle()
 
     async def smoke(number: int, team: int) -> Taken:
         return await take(scene.others[team], SMOKE, salt=f"{name}{team}x{number}")
@@ -135,6 +137,25 @@ async def _others(scene: Scene, name: str, *, smokes: int) -> list[Taken]:
     taken = await _paced((partial(smoke, *turn) for turn in turns), gap_s=GAP_S / len(scene.others))
     print(f"  {name}: {len(taken)} smokes", flush=True)
     return taken
+
+
+@asynccontextmanager
+async def _regression(scene: Scene) -> AsyncIterator[None]:
+    """The third team's regression runs, one after another, for as long as the block lasts."""
+
+    async def one_after_another() -> None:
+        for number in itertools.count():
+            await take(scene.flooder, NIGHT, salt=f"usual{number}")
+
+    working = asyncio.create_task(one_after_another())
+    yield
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
+    for run in (await scene.flooder.runs()).runs:
+        if not run.state.final:
+            await scene.flooder.cancel(run.id)
+    await scene.engine.idle()
 
 
 async def _flood(client: Client, submissions: int, *, over_s: float, answers: Answers) -> None:
@@ -186,18 +207,19 @@ def weight(stage: Stage) -> Weight:
     return Weight(database=row[0] if row else 0, web=memory["web"], dispatcher=memory["dispatcher"])
 
 
-def report(quiet: Sequence[Split], flooded: Sequence[Split], answers: Answers, grown: Weight) -> str:
-    """Ratios are to the quiet arm; the limit is of the p95."""
-    rows = [_row(name, splits, quiet) for name, splits in (("quiet", quiet), ("beside the flood", flooded))]
-    ratios = ["p50 / quiet", f"p95 / quiet (limit {LIMIT})"]
+def report(arms: Mapping[str, Sequence[Split]], answers: Answers, grown: Weight) -> str:
+    """Of the p95 the limit is for the flooded arm, to the two before it."""
+    quiet, usual = arms["quiet"], arms["as usual"]
+    rows = [_row(name, splits, quiet=quiet, usual=usual) for name, splits in arms.items()]
+    ratios = ["p95 / quiet", f"p95 / as usual (limit {LIMIT})"]
     head = ["smokes of the two others", "runs", "p50", "p95", *ratios, *(f"{part}, p95" for part in Split.names())]
     return "\n".join([table("Two teams' smokes beside a third team's flood", head, rows), _flood_table(answers, grown)])
 
 
-def _row(name: str, splits: Sequence[Split], quiet: Sequence[Split]) -> list[object]:
-    (p50, p95), (own50, own95) = (p50_p95([split.total for split in arm]) for arm in (splits, quiet))
+def _row(name: str, splits: Sequence[Split], *, quiet: Sequence[Split], usual: Sequence[Split]) -> list[object]:
+    (p50, p95), (_, quiet95), (_, usual95) = (p50_p95([split.total for split in arm]) for arm in (splits, quiet, usual))
     parts = [ms(p50_p95([getattr(split, part) for split in splits])[1]) for part in Split.names()]
-    return [name, len(splits), ms(p50), ms(p95), ratio(p50 / own50), ratio(p95 / own95), *parts]
+    return [name, len(splits), ms(p50), ms(p95), ratio(p95 / quiet95), ratio(p95 / usual95), *parts]
 
 
 def _flood_table(answers: Answers, grown: Weight) -> str:
