@@ -15,6 +15,7 @@ from evalwindow.store.tables import metadata, team_token
 
 NOT_ALLOWED = "42501"  # SQLSTATE
 READ, WRITE, ALL = "SELECT", "SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE, DELETE"
+FORGET = "SELECT, DELETE, UPDATE (id)"  # rows are locked before they go, and a lock needs the right to some column
 VERSION = "alembic_version"  # every process looks whether the schema is its own
 
 OWNS = text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'public.team_token'::regclass")
@@ -42,14 +43,14 @@ WRITES: Mapping[Role, Mapping[str, str]] = {
     Role.WEB: {**_SUBMITS, "event": WRITE, "baseline": WRITE},
     Role.WORKER: {
         **_SUBMITS,
-        **dict.fromkeys(
-            ("event", "result", "completion_cache", "engine", "rollout", "rollout_step", strike.name), WRITE
-        ),
+        **dict.fromkeys(("event", "result", "completion_cache", "engine", "rollout", "rollout_step"), WRITE),
+        strike.name: ALL,
     },
     Role.AIRFLOW: {
         **_SUBMITS,
         **dict.fromkeys(("night", "night_entry", "result", "baseline"), WRITE),
         **dict.fromkeys(("dataset_report", "artifact", "artifact_file", "completion_cache", "engine"), ALL),
+        "event": FORGET,
     },
     Role.READER: {},
 }

@@ -57,7 +57,7 @@ async def outside(services) -> AsyncIterator[aiohttp.ClientSession]:
 
 async def test_every_route_asks_who_is_there(services, outside) -> None:
     routes = [(method, path) for method, path in _routes(services) if path not in OPEN]
-    assert {"/runs", "/v1/runs", "/pools", "/nights"} <= {path for _, path in routes}
+    assert {"/runs", "/v1/runs", "/pools", "/nights", "/metrics"} <= {path for _, path in routes}
     for method, path in routes:
         async with outside.request(method, _filled(path), json={}, allow_redirects=False) as answer:
             text = await answer.text()
