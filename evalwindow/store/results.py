@@ -78,7 +78,7 @@ _LOOK_UP = text("""
     FROM completion_cache WHERE key = ANY (CAST(:keys AS text[])) AND CAST(:completions AS boolean)
     UNION ALL
     SELECT key, NULL, strikes, error, quarantined_at FROM strike
-    WHERE key = ANY (CAST(:keys AS text[])) AND (strikes > 0 OR quarantined_at IS NOT NULL)
+    WHERE key = ANY (CAST(:keys AS text[]))
 """)
 
 

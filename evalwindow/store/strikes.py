@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, text, update
+from sqlalchemy import Connection, Row, delete, func, select, text
 
 from evalwindow.errors import BadInput, NotFound
 from evalwindow.poison import PROVEN_PROMPTS, Standing, Suspect
@@ -48,9 +48,9 @@ class Strikes(Database):
 
     def absolve(self, keys: Iterable[str]) -> None:
         """These were answered: nothing is held against them. What is quarantined stays so."""
-        innocent = update(strike).where(strike.c.key.in_(list(keys)), strike.c.quarantined_at.is_(None))
+        innocent = delete(strike).where(strike.c.key.in_(list(keys)), strike.c.quarantined_at.is_(None))
         with self._transaction() as connection:
-            connection.execute(innocent.values(strikes=0))
+            connection.execute(innocent)
 
     def quarantined(self, *, team: str | None = None) -> list[StrikeRow]:
         """What is not asked any more, the newest first; one team's, if it is named."""
