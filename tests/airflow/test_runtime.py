@@ -1,14 +1,12 @@
 """Airflow as `evalwindow up` runs it: healthy, closed to strangers, survives what dies, leaves nothing behind."""
 
 import os
-import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,6 +16,7 @@ from evalwindow.airflow_api import AirflowApi, main, read_health
 from evalwindow.airflow_processes import MIGRATE
 from evalwindow.embedded import beside
 from evalwindow.errors import BadInput, Conflict, NotFound, ServiceDown, Unauthorized
+from evalwindow.orchestrator import read_password
 from evalwindow.processes import run_once
 from tests.airflow.conftest import DAG_S, ROOT, World, until
 
@@ -152,39 +151,32 @@ def test_a_process_that_is_killed_comes_back_and_the_work_goes_on(airflow: World
     assert api.wait(PROBE, run_id, timeout_s=RUN_S).state == "success"
 
 
-#: Starts Airflow on the home argv[1], says so, and waits; on SIGTERM it ends as `evalwindow up` does.
+#: Starts Airflow on the home argv[1], says so, and waits.
 STARTER = """
-import signal, sys, threading
-from contextlib import suppress
+import sys, threading
 from pathlib import Path
 from tests.airflow.conftest import airflow_running
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
-with suppress(KeyboardInterrupt), airflow_running(Path(sys.argv[1])) as world:
-    print("ready", world.airflow.new_password, world.airflow.url, flush=True)
+with airflow_running(Path(sys.argv[1])) as world:
+    print("ready", world.airflow.new_password, world.airflow.password, flush=True)
     threading.Event().wait()
 """
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="evalwindow-airflow-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-@pytest.mark.parametrize("number, first", [(signal.SIGTERM, True), (signal.SIGKILL, False)])
-def test_nothing_outlives_its_starter_and_a_second_start_keeps_the_password(
-    home: Path, number: signal.Signals, first: bool
-) -> None:
-    command = [sys.executable, "-c", STARTER, home]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stdout=subprocess.PIPE, text=True) as starter:
-        assert starter.stdout is not None
-        assert starter.stdout.readline().split()[:2] == ["ready", str(first)]
-        started = psutil.Process(starter.pid).children(recursive=True)
-        assert len([one for one in started if "airflow" in command_of(one)]) > 4
-        starter.send_signal(number)
-        starter.wait()
-        until(lambda: not any(lives(one) for one in started))
+def test_nothing_outlives_a_starter_that_is_killed_and_the_next_start_keeps_the_password() -> None:
+    """A gentle end, of this and all else: tests/e2e/test_up.py."""
+    with tempfile.TemporaryDirectory(prefix="evalwindow-airflow-", ignore_cleanup_errors=True) as home:
+        command = [sys.executable, "-c", STARTER, home]
+        with subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stdout=subprocess.PIPE, text=True) as starter:
+            assert starter.stdout is not None
+            ready, new, password = starter.stdout.readline().split()
+            assert (ready, new) == ("ready", "True")
+            started = psutil.Process(starter.pid).children(recursive=True)
+            assert len([one for one in started if "airflow" in command_of(one)]) > 4
+            starter.kill()
+            starter.wait()
+            until(lambda: not any(lives(one) for one in started))
+        assert read_password(Path(home)) == (password, False)
 
 
 def test_a_migration_that_fails_says_its_last_words(airflow: World, tmp_path: Path) -> None:
