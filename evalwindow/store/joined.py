@@ -68,7 +68,10 @@ def awaited() -> ColumnElement[bool]:
 
 
 def go_on(connection: Connection, ended: Sequence[str], *, answered: bool) -> None:
-    """These runs are final: those that wait for them are sent. `answered`: the cache has all that they will ask."""
+    """These runs have ended, or their window has: those that wait for them are sent.
+
+    `answered`: the cache has all that they will ask.
+    """
     if not answered:
         connection.execute(_GO_ON, {"ended": list(ended)})
     connection.execute(select(waking(Topic.SHARDS)))

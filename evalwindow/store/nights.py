@@ -14,6 +14,7 @@ from evalwindow.store.database import Database
 from evalwindow.store.deliveries import queue_known, queue_once
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
+from evalwindow.store.joined import go_on
 from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow
 from evalwindow.store.tables import night, night_entry, result, run, shard
 from evalwindow.store.wakes import Topic, waking
@@ -235,7 +236,7 @@ def _close_runs(connection: Connection, night_id: str) -> None:
     chosen = mine.with_for_update(key_share=True).cte("chosen")
     over = func.least(run.c.window_end, func.now())
     closed = update(run).where(run.c.id == chosen.c.id).values(window_end=over)
-    connection.execute(closed.returning(waking(Topic.SHARDS)))  # runs that wait for these wait no longer
+    go_on(connection, list(connection.scalars(closed.returning(run.c.id))), answered=False)
 
 
 def gpu_seconds() -> Any:

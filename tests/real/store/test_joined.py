@@ -113,14 +113,14 @@ def test_who_is_cancelled_with_the_first_waits_for_nobody(world):
 
 async def test_a_first_run_whose_window_is_over_is_not_waited_for(world):
     story = begun(world, candidate=SAME)
-    second = asks(world, "second")
-    assert joined_to(world, second) == story.run_id
+    second, third = asks(world, "second"), asks(world, "third")
+    assert joined_to(world, second) == joined_to(world, third) == story.run_id
     assert sent(world) == story.shard_ids
     assert 3000 < agenda(world) <= 3600
     assert Topic.SHARDS in await told_by(world.store, lambda: world.store.close_night(story.night.id, "enough"))
     assert agenda(world) <= 0
     assert sent(world) == world.shard_ids(second)
-    assert joined_to(world, asks(world, "third")) is None
+    assert [joined_to(world, each) for each in (second, third, asks(world, "fourth"))] == [None, second, second]
 
 
 def test_a_window_that_ends_by_itself_ends_the_wait(world):
