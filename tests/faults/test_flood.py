@@ -21,7 +21,7 @@ from tests.real.house import House, until
 FLOODED, FIRST = 4_000, 1_000
 LEAST = 3  # smoke and regression runs of each other team
 SMOKE_RUNS, QUEUED_SAMPLES = 6, 200
-SUBMISSIONS = 600  # a minute: up to there each is refused by a count of what the team has, then by its breaker
+SUBMISSIONS = 300  # a minute: up to there each is refused by a count of what the team has, then by its breaker
 QUOTA: Mapping[str, int] = {
     "smoke_runs": SMOKE_RUNS,
     "queued_samples": QUEUED_SAMPLES,
