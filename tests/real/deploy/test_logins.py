@@ -184,7 +184,7 @@ def test_a_smoke_and_a_regression_run_go_through_processes_with_logins_of_their_
             house.close()
     assert {"web", "worker"} <= seen
     assert "permission denied" not in house.said()
-    assert len([prompt for prompt in api.asked if prompt]) == 15
+    assert set(api.asked) == {f"say {number}" for number in range(12)}  # three are in both suites: one may be cached
 
 
 def _users(admin: psycopg.Connection[Any]) -> set[str]:

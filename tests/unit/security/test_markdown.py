@@ -10,8 +10,8 @@ from markdown_it import MarkdownIt
 
 from evalwindow.report.markdown import block, inline, plain
 
-#: As GitHub does: raw HTML comes through, tables, bare links become links. A bare domain does not, `www.` apart: that is
-#: looked for in `_harmless`.
+#: As GitHub does: raw HTML comes through, tables, bare links become links. A bare domain does not, `www.` apart:
+#: `_harmless` looks for that.
 GITHUB = MarkdownIt("gfm-like", {"linkify": True, "html": True})
 GITHUB.linkify.set({"fuzzy_link": False})
 OURS = {"p", "code", "pre", "table", "thead", "tbody", "tr", "th", "td"}
