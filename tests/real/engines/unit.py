@@ -73,10 +73,8 @@ class GpuUnit:
             environment |= own.get("environment", {})
         lanes = {"smoke": {"slots": 6, "priority": -10}, "regression": {"slots": 10}}
         models = {MODEL: {"engine": "vllm", "pool": POOL}}
-        pools, gpus = (
-            {POOL: {**tiny, **self.pool, **pool}},
-            {name: {"memory_gib": gib} for name, gib in self.gpus.items()},
-        )
+        pools = {POOL: {**tiny, **self.pool, **pool, "environment": environment}}
+        gpus = {name: {"memory_gib": gib} for name, gib in self.gpus.items()}
         config = {"suites": "suites", "lanes": lanes, "pools": pools, "models": models, "gpus": gpus}
         self.config_path.write_text(yaml.safe_dump(config))
 
