@@ -83,10 +83,15 @@ def load_suite(path: Path, limits: Limits) -> Suite:
 def dataset_path(dataset: Dataset, *, file: YamlFile, folder: Path) -> Path:
     """The dataset's file; raises SuiteInvalid unless it lies, symlinks followed, in the suite's folder."""
     path = folder / dataset.path
-    if "\0" in dataset.path or not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = "\0" not in dataset.path and path.resolve().is_relative_to(folder.resolve())
+        there = inside and path.is_file()
+    except (OSError, RuntimeError) as reason:  # a name that is too long; links in a circle
+        raise file.fault(("dataset", "path"), f"can't be looked up: {str(reason)[:200]}") from reason
+    if not inside:
         what = f"{dataset.path!r} lies outside of the folder {str(folder)!r}; move the dataset into it"
         raise file.fault(("dataset", "path"), what)
-    if not path.is_file():
+    if not there:
         raise file.fault(("dataset", "path"), f"there is no file {str(path)!r}")
     return path
 

@@ -113,6 +113,13 @@ def test_suites_and_their_datasets(folder, data):
             suite.render(sample, Candidate(model="m"))
 
 
+def test_a_dataset_s_name_that_no_file_can_have(folder):
+    suite = {**SUITE, "dataset": {**SUITE["dataset"], "path": "a" * 5_000}}
+    (folder / "long.yaml").write_bytes(_yaml(suite))
+    with pytest.raises(BadInput, match=r"dataset\.path"):
+        load_suite(folder / "long.yaml", Limits())
+
+
 @QUICK
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 @example(b'{"id": ' + b"1" * 5_000 + b"}")
