@@ -123,7 +123,7 @@ SLOW = [
 @pytest.mark.parametrize("asked", SLOW)
 @pytest.mark.parametrize("loop", [True, False], ids=["in a loop", "many times"])
 def test_what_prints_nothing_and_takes_for_ever_is_stopped(asked: str, loop: bool) -> None:
-    """Each of these ran for minutes: neither rounds nor output say how much is done."""
+    """Each of these went on and on: neither rounds nor output say how much is done."""
     part = f"{{% if {asked} %}}{{% endif %}}"
     text = f"{{% for a in input %}}{part * 5}{{% endfor %}}" if loop else part * (MAX_TEMPLATE // len(part))
     with pytest.raises(TemplateInvalid, match="touch more than 2000000 characters"):
