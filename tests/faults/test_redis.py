@@ -52,6 +52,7 @@ def test_redis_is_away_when_runs_are_submitted(scene: Scene, redis: Mortal) -> N
 
 def test_messages_of_finished_shards_are_only_hints(scene: Scene, redis: Mortal) -> None:
     scene.hold_back(first=0)
+    scene.lease(120)
     scene.start("consumer", "dispatcher")
     run_id = scene.submit()
     until(lambda: scene.house.api.asked)
