@@ -139,11 +139,11 @@ def test_the_installed_versions_are_the_pinned_ones() -> None:
     [
         (("evalwindow", "workers", "dags", "plugins"), ("embedded", "orchestrator", "registry")),
         (("demo",), ("embedded", "train")),
-        (("tests", "benchmarks"), TESTED),
+        (("tests", "benchmarks", "soak"), TESTED),
     ],
 )
 def test_every_import_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
-    own = {"evalwindow", "workers", "dags", "plugins", "demo", "tests", "benchmarks", *sys.stdlib_module_names}
+    own = {"evalwindow", "workers", "dags", "plugins", "demo", "tests", "benchmarks", "soak", *sys.stdlib_module_names}
     declared = {canonicalize_name(requirement.name) for requirement in requirements(*extras)}
     declared |= {part for part, whole in PARTS.items() if whole in declared}
     if "benchmarks" in folders:  # the peers have an environment of their own
@@ -164,7 +164,7 @@ def test_every_dependency_says_why_it_is_there() -> None:
 def test_every_command_that_is_promised_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
-    assert {"help", "demo", "test", "check", "up", "bench", "clean"} <= targets
+    assert {"help", "demo", "test", "check", "up", "bench", "soak", "audit", "clean"} <= targets
 
 
 def test_help_is_what_make_says_by_itself() -> None:
