@@ -200,10 +200,11 @@ def weight(stage: Stage) -> Weight:
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     memory = dict.fromkeys(OWN.values(), 0)
     for process in psutil.Process().children(recursive=True):
-        line = " ".join(process.cmdline())
-        name = next((name for sign, name in OWN.items() if sign in line), None)
-        if name is not None:
-            memory[name] = max(memory[name], process.memory_info().rss)
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's come and go
+            line = " ".join(process.cmdline())
+            name = next((name for sign, name in OWN.items() if sign in line), None)
+            if name is not None:
+                memory[name] = max(memory[name], process.memory_info().rss)
     return Weight(database=row[0] if row else 0, web=memory["web"], dispatcher=memory["dispatcher"])
 
 
