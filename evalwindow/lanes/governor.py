@@ -5,7 +5,8 @@
 2. While smoke is there, regression starts nothing above the number that was measured to leave a step's time about as
    it is; what runs goes on. That ends with smoke, or when smoke has held regression back for its share of the time.
 3. Between teams: the one that was served the fewest tokens (fair.py). A prompt that the KV cache has no room for is
-   passed by others, but only by as many tokens as it has itself.
+   passed by others, but only by as many tokens as it has itself. One team's smoke is as many at a time as leave a step
+   about as long as it is: the rest waits behind it, not beside another team's.
 4. One that is to be alone (it may be what ends engines) waits until the engine is empty, and nobody starts meanwhile.
    Before each, in a new engine and between two of them, as many others start as there are places, or as wait.
 """
@@ -49,6 +50,7 @@ class Governor:
         self._owed = 0  # starts of others, before the next one may be alone
         self._count: Counter[Tier] = Counter()
         self._team_tokens: defaultdict[tuple[Tier, str], float] = defaultdict(float)
+        self._team_smoke: Counter[str] = Counter()  # prompts of smoke inside
         self._tokens = 0.0
         self._expectations = Expectations()
         self._meter: Meter[Key] = Meter()
@@ -103,6 +105,7 @@ class Governor:
         prompt = self._inside.pop(key)
         ticket = prompt.ticket
         self._count[ticket.tier] -= 1
+        self._team_smoke[ticket.team] -= ticket.tier is Tier.SMOKE
         self._occupy(ticket, -prompt.tokens)
         share = self._meter.leave(key, now=now, tokens=None if used is None else (used.computed, used.output))
         self.figures.left(ticket.tier, used, share)
@@ -216,6 +219,9 @@ class Governor:
         return None
 
     def _team_has_room(self, ticket: Ticket, need: float) -> bool:
+        most = self._limits.smoke_of_team
+        if ticket.tier is Tier.SMOKE and most is not None and self._team_smoke[ticket.team] >= most:
+            return False
         held = self._team_tokens[ticket.tier, ticket.team]
         return held == 0 or held + need <= self._limits.tokens_of_team(ticket.tier)
 
@@ -230,6 +236,7 @@ class Governor:
             self._waiting[ticket.tier].serve(key, team=ticket.team, cost=prompt.tokens)
         self._inside[key] = prompt
         self._count[ticket.tier] += 1
+        self._team_smoke[ticket.team] += ticket.tier is Tier.SMOKE
         self._occupy(ticket, prompt.tokens)
         self._meter.enter(key, prompt_tokens=expected.prompt, most=ticket.max_tokens, now=now)
 
@@ -246,3 +253,4 @@ class Governor:
         if not self._inside:
             self._tokens = 0.0
             self._team_tokens.clear()
+            self._team_smoke.clear()

@@ -22,6 +22,7 @@ class LaneLimits:
     held_back: float  # share of the time in which that may be so
     lend_after_s: float | None = None  # without smoke, until regression has all sequences; None: never
     team_share: Mapping[Tier, float]  # of the KV cache
+    smoke_of_team: int | None = None  # one team's prompts of smoke in flight; None: no limit
     kv_tokens: int | None = None
     prefill_weight: float = 1.0  # work of a prompt token, in output tokens
 
@@ -40,6 +41,7 @@ class LaneLimits:
             held_back=lanes.held_back,
             lend_after_s=lanes.lend_after_s,
             team_share={tier: lanes.of(tier).team_tokens for tier in Tier},
+            smoke_of_team=smoke + beside,
             kv_tokens=kv_tokens,
             prefill_weight=weight,
         )

@@ -153,6 +153,19 @@ def test_smoke_that_is_here_for_long_lends_nothing():
     assert len(engine.turns()) == 6
 
 
+def test_one_team_s_flood_of_smoke_leaves_the_steps_of_another_s_as_they_are():
+    engine = Engine(replace(LIMITS, smoke_of_team=3))
+    engine.ask(SMOKE, 20, team="flood")
+    assert len(engine.turns()) == 3
+    mine = engine.ask(SMOKE, 3, team="quiet")
+    assert engine.turns() == mine
+    engine.leave(engine.inside[0])
+    assert len(engine.turns()) == 1
+    for key in list(engine.inside):
+        engine.leave(key)
+    assert len(engine.turns()) == 3
+
+
 def test_nobody_starts_while_it_is_shut():
     engine = Engine(ready=False)
     engine.ask(SMOKE, 3)

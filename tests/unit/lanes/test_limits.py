@@ -31,6 +31,12 @@ def test_where_rows_cost_as_many_may_start_beside_smoke_as_the_factor_allows():
     assert limits(STEEP, beside_smoke=1.0).beside_smoke == 0
 
 
+def test_one_team_s_smoke_is_as_many_as_leave_a_step_about_as_quick():
+    assert limits(FLAT).smoke_of_team == 64
+    assert limits(STEEP).smoke_of_team == 10 + limits(STEEP).beside_smoke
+    assert limits(None).smoke_of_team == 10
+
+
 def test_without_a_measurement_nothing_starts_beside_smoke():
     assert limits(None).beside_smoke == 0
     assert limits(None).tokens_of(Tier.REGRESSION) == float("inf")
