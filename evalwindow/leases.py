@@ -8,16 +8,31 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
 from evalwindow.errors import ServiceDown
 from evalwindow.recorder import Ledger
 
 log = logging.getLogger(__name__)
 
-HEARD_S = 2.0  # who ended a run is heard within this time
+HEARD_S = 2.0  # between two looks while no wake-ups are heard
 
 #: renew({shard id: token}) -> {shard id: "held" | "closing" | "lost" | "cancelled"}
 Renew = Callable[[Mapping[str, int]], Mapping[str, str]]
+
+
+class Wakes(Protocol):
+    """Tells of runs that are final, while it is `listening`."""
+
+    listening: bool
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        ...
+
+
+#: wakes_of(heard): they call `heard` with the id of each run that is final
+WakesOf = Callable[[Callable[[str], None]], Wakes]
 
 
 class Lease:
@@ -26,10 +41,11 @@ class Lease:
     `closes_at` is when that is known to come, by time.monotonic(): so a window ends though nobody can say so.
     """
 
-    def __init__(self, shard_id: str, token: int, *, closes_at: float = math.inf) -> None:
-        self.shard_id, self.token, self.closes_at = shard_id, token, closes_at
+    def __init__(self, shard_id: str, token: int, *, run_id: str = "", closes_at: float = math.inf) -> None:
+        self.shard_id, self.token, self.run_id, self.closes_at = shard_id, token, run_id, closes_at
         self.ended, self.closing = asyncio.Event(), asyncio.Event()
         self.why = ""  # lost or cancelled
+        self.finished = False  # the shard is done: there is nothing to renew, and nothing to stop
 
     def closed(self) -> bool:
         """No further prompt may start; those that have started may end."""
@@ -41,24 +57,33 @@ class Lease:
 
 
 class Leases:
-    """Renews every lease of the process in one round trip, every third of its length and every 2 s at the latest.
+    """Renews every lease of the process in one round trip, every third of its length.
 
-    So a run that was cancelled, or superseded by a newer commit, ends within 2 s, between prompts and within them.
-    `ledger` is what their holders have not written yet.
+    A run that was cancelled, or superseded by a newer commit, ends at once, between prompts and within them: the wakes
+    tell. Without them it ends within 2 s. `ledger` is what their holders have not written yet.
     """
 
-    def __init__(self, renew: Renew, *, lease_s: float) -> None:
-        self._renew, self._pause = renew, min(lease_s / 3, HEARD_S)
+    def __init__(self, renew: Renew, *, lease_s: float, wakes_of: WakesOf | None = None) -> None:
+        self._renew, self._longest = renew, lease_s / 3
         self.ledger = Ledger()
         self._held: dict[str, Lease] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._soon = asyncio.Event()
+        self._wakes = wakes_of(self._heard) if wakes_of else None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds between two rounds in which nothing is told."""
+        told = self._wakes is not None and self._wakes.listening
+        return self._longest if told else min(self._longest, HEARD_S)
 
     @asynccontextmanager
-    async def hold(self, shard_id: str, token: int, *, closes_at: float = math.inf) -> AsyncIterator[Lease]:
+    async def hold(
+        self, shard_id: str, token: int, *, run_id: str = "", closes_at: float = math.inf
+    ) -> AsyncIterator[Lease]:
         """Keep a claimed shard's lease alive inside the block."""
-        lease = self._held[shard_id] = Lease(shard_id, token, closes_at=closes_at)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        lease = self._held[shard_id] = Lease(shard_id, token, run_id=run_id, closes_at=closes_at)
+        self._start()
         try:
             yield lease
         finally:
@@ -66,19 +91,35 @@ class Leases:
                 del self._held[shard_id]
 
     async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks.values():
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
+
+    def _start(self) -> None:
+        """What is not at work yet, or has died of a defect."""
+        works = {"rounds": self._run} | ({"wakes": self._wakes.run} if self._wakes else {})
+        for name, work in works.items():
+            if name not in self._tasks or self._tasks[name].done():
+                self._tasks[name] = asyncio.create_task(work())
+
+    def _heard(self, run_id: str) -> None:
+        if any(lease.run_id == run_id for lease in self._open.values()):
+            self._soon.set()
+
+    @property
+    def _open(self) -> dict[str, Lease]:
+        return {shard_id: lease for shard_id, lease in self._held.items() if not lease.finished}
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._pause)
-            if self._held:
-                await self._round()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._soon.wait(), self.pause_s)
+            self._soon.clear()
+            if held := self._open:
+                await self._round(held)
 
-    async def _round(self) -> None:
-        held = dict(self._held)
+    async def _round(self, held: Mapping[str, Lease]) -> None:
         tokens = {shard_id: lease.token for shard_id, lease in held.items()}
         try:
             answers = await asyncio.to_thread(self._renew, tokens)

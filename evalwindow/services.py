@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -26,6 +27,8 @@ from evalwindow.model import Tier
 from evalwindow.queue import Queue
 from evalwindow.settings import Settings
 from evalwindow.store import Store
+from evalwindow.store.listener import Listener
+from evalwindow.store.wakes import RUNS
 from evalwindow.tokens import PromptCounter
 
 API_PATIENCE_S = 90.0  # with an API that throttles or is away, at most; then its breaker counts it
@@ -103,10 +106,17 @@ def build(settings: Settings, *, config: Config | None = None, queue: Hints | No
         queue=queue or Queue(settings.redis_url),
         library=SuiteLibrary(config.suites, config.limits),
         github=GitHub.from_settings(settings),
-        leases=Leases(partial(store.renew, lease_s=settings.lease_s), lease_s=settings.lease_s),
+        leases=_leases(settings, store),
         lanes=_lanes(settings, config),
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )
+
+
+def _leases(settings: Settings, store: Store) -> Leases:
+    def wakes_of(heard: Callable[[str], None]) -> Listener:
+        return Listener(store, RUNS, heard, changed=lambda: None)
+
+    return Leases(partial(store.renew, lease_s=settings.lease_s), lease_s=settings.lease_s, wakes_of=wakes_of)
 
 
 def _backoff(settings: Settings) -> Backoff:

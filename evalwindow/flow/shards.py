@@ -25,8 +25,9 @@ async def run_shard(services: Services, shard_id: str) -> None:
     claimed = await outlasting(lambda: services.store.claim(shard_id, services.worker, settings.lease_s))
     if claimed is None:  # done, cancelled, or somebody else's: the message was only a hint
         return
-    async with services.leases.hold(claimed.id, claimed.token, closes_at=claimed.closes_at) as lease:
-        await _hold(services, claimed, lease)
+    lease = services.leases.hold(claimed.id, claimed.token, run_id=claimed.run_id, closes_at=claimed.closes_at)
+    async with lease as held:
+        await _hold(services, claimed, held)
 
 
 async def _hold(services: Services, claimed: ClaimedShard, lease: Lease) -> None:
@@ -84,6 +85,7 @@ async def _try(services: Services, claimed: ClaimedShard, lease: Lease, guard: G
         log.exception("shard %s failed", claimed.id)
         await _give_up(services, claimed, f"{type(error).__name__}: {error}")
     else:
+        lease.finished = True  # the end of the run, which we tell ourselves, must not stop us
         if last:
             await conclude(services, claimed.run_id, suspects=claimed.suspects)
 

@@ -208,7 +208,7 @@ async def test_an_engine_that_goes_with_its_window_is_no_failed_attempt(services
     new = NewNight(key="one", window="nightly", team="search", branch="main", starts_at=now, ends_at=now + HOUR)
     night = services.store.open_night(new)
     services._engines["model good"] = Leaving({}, digest="leaving")
-    services.leases._pause = 0.02
+    services.leases._longest = 0.02
     run = await asyncio.to_thread(flow.submit, services, wish("good", night_id=night.id))
     await flow.run_shard(services, services.store.shards(run.id)[0].id)
     shard = services.store.shards(run.id)[0]
@@ -225,7 +225,7 @@ async def test_a_cancelled_run_stops_its_work_and_keeps_no_verdict(services):
             await asyncio.sleep(60)
 
     services._engines["model good"] = Slow({}, digest="slow")
-    services.leases._pause = 0.02
+    services.leases._longest = 0.02
     run = await asyncio.to_thread(flow.submit, services, wish("good"))
     work = asyncio.create_task(flow.run_shard(services, services.store.shards(run.id)[0].id))
     await started.wait()

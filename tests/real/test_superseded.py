@@ -7,7 +7,6 @@ import pytest
 from evalwindow import flow
 from evalwindow.admission import Submission
 from evalwindow.engines.replay import ReplayEngine
-from evalwindow.leases import HEARD_S, Leases
 from evalwindow.model import Candidate, RunState, ShardState, Source
 from tests.real.house import REPO, TEAM
 
@@ -37,12 +36,19 @@ async def submitted(services, sha):
     return (await asyncio.to_thread(flow.submit, services, wish)).id
 
 
+async def listening(leases):
+    while leases.pause_s != 600.0:
+        await asyncio.sleep(0.01)
+
+
 async def test_no_further_prompt_of_a_superseded_commit_starts_and_those_inside_are_given_up(services):
     engine = services._engines["model parrot"] = Slow()
     old = await submitted(services, "aaa")
     shards = services.store.shards(old)
     work = [asyncio.create_task(flow.run_shard(services, shard.id)) for shard in shards[:3]]
     await engine.asked.wait()
+    services.leases._longest = 600.0  # no renewal tells of it
+    await asyncio.wait_for(listening(services.leases), 60)
     await submitted(services, "bbb")
     await asyncio.wait_for(asyncio.gather(*work), 60)
     slots = services.config.lanes.regression.slots
@@ -52,7 +58,3 @@ async def test_no_further_prompt_of_a_superseded_commit_starts_and_those_inside_
     assert services.store.results(old) == []
     await asyncio.gather(*(flow.run_shard(services, shard.id) for shard in shards))  # late messages start nothing
     assert engine.inside <= slots
-
-
-def test_an_end_is_heard_soon_however_long_leases_are():
-    assert Leases(lambda tokens: {}, lease_s=600.0)._pause == HEARD_S

@@ -5,7 +5,7 @@ import logging
 import time
 
 from evalwindow.errors import ServiceDown
-from evalwindow.leases import Leases
+from evalwindow.leases import HEARD_S, Leases
 
 
 class Renewals:
@@ -121,3 +121,51 @@ async def test_a_released_lease_is_renewed_no_more():
         await until(lambda: renew.asked)
     await leases.aclose()
     assert all(set(asked) == {"b"} for asked in renew.asked)
+
+
+class Ends:
+    """Tells of runs that are final when a test says so."""
+
+    def __init__(self, heard):
+        self.heard, self.listening = heard, True
+
+    async def run(self):
+        await asyncio.Event().wait()
+
+
+def told_leases(renew):
+    told = []
+    leases = Leases(renew, lease_s=3600, wakes_of=lambda heard: told.append(Ends(heard)) or told[0])
+    return leases, told[0]
+
+
+async def test_the_end_of_a_run_is_heard_however_long_its_leases_are():
+    renew = Renewals("cancelled")
+    leases, ends = told_leases(renew)
+    async with leases.hold("a", 1, run_id="r1") as lease:
+        ends.heard("another")
+        ends.heard("r1")
+        await asyncio.wait_for(lease.ended.wait(), 10)
+    await leases.aclose()
+    assert renew.asked == [{"a": 1}]
+
+
+async def test_an_end_that_is_our_own_stops_nothing():
+    renew = Renewals("lost")
+    leases, ends = told_leases(renew)
+    async with leases.hold("a", 1, run_id="r1") as mine, leases.hold("b", 1, run_id="r2") as other:
+        mine.finished = True
+        ends.heard("r1")
+        ends.heard("r2")
+        await asyncio.wait_for(other.ended.wait(), 10)
+        assert not mine.ended.is_set()
+    await leases.aclose()
+    assert renew.asked == [{"b": 1}]
+
+
+def test_without_wakes_one_looks_often_and_with_them_no_more_than_leases_need():
+    leases, ends = told_leases(Renewals())
+    assert leases.pause_s == 1200
+    ends.listening = False
+    assert leases.pause_s == Leases(Renewals(), lease_s=3600).pause_s == HEARD_S
+    assert Leases(Renewals(), lease_s=3).pause_s == 1
