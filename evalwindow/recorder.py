@@ -126,11 +126,12 @@ class Recorder:
         token: int,
         ledger: Ledger | None = None,
         expected: int | None = None,
+        struck: bool = True,
     ) -> None:
         self.store = store
         self._run_id, self._shard_id, self._token = run_id, shard_id, token
         self._ledger = ledger or Ledger()
-        self._missing = expected
+        self._missing, self._struck = expected, struck
         self._results: list[SampleResult] = []
         self._completions: dict[str, Completion] = {}
 
@@ -148,7 +149,11 @@ class Recorder:
         return await self._look_up(list(keys), completions=True)
 
     async def look(self, keys: Iterable[str]) -> None:
-        await self._look_up(list(keys), completions=False)
+        """Costs nothing where no prompt at all had a strike when the shard was claimed."""
+        if self._struck:
+            await self._look_up(list(keys), completions=False)
+        else:
+            self._ledger.doubts.learn(list(keys), {})
 
     async def look_again(self, keys: Iterable[str]) -> None:
         wanted = list(keys)

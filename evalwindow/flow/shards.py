@@ -119,6 +119,7 @@ async def _evaluate(services: Services, claimed: ClaimedShard, slots: Slots, gua
         token=claimed.token,
         ledger=services.leases.ledger,
         expected=len(claimed.sample_ids) * suite.spec.epochs - len(done),
+        struck=claimed.struck,
     )
     async with recorder:
         evaluator = Evaluator(

@@ -117,6 +117,7 @@ class ClaimedShard:
     suite_digest: str
     use_cache: bool
     suspects: frozenset[str] = frozenset()  # breakers of engines, APIs and this team that have something to close
+    struck: bool = True  # some prompt has ended an engine of late
     closes_at: float = math.inf  # time.monotonic() of the process that claimed it: no prompt may start from then on
 
     @property

@@ -52,7 +52,8 @@ _CLAIM = text("""
             SELECT b.id FROM breaker b
             WHERE (b.state <> 'closed' OR b.failures > 0)
                 AND (b.id LIKE 'pool:%' OR b.id LIKE 'provider:%' OR b.id = 'team:' || taken.team || '/errors')
-        ) AS suspects
+        ) AS suspects,
+        EXISTS (SELECT FROM strike) AS struck
     FROM taken JOIN held ON true
 """)
 
@@ -189,5 +190,6 @@ def _claimed(row: Row[Any], *, closes_at: float) -> ClaimedShard:
         suite_digest=row.suite_digest,
         use_cache=row.use_cache,
         suspects=frozenset(row.suspects),
+        struck=row.struck,
         closes_at=closes_at,
     )

@@ -337,8 +337,8 @@ async def test_a_shard_costs_a_handful_of_statements_however_many_samples_it_has
     costs = [await cost_of(services, flow.run_shard(services, each.id)) for each in services.store.shards(run.id)]
     sizes = [len(each.sample_ids) for each in services.store.shards(run.id)]
     assert sizes == [50, 10]
-    looked_up = 1  # with or without the cache: what may not be asked
-    first, conclusion = 2, 8  # the suite once a process and the engine once a run; once a run
+    looked_up = int(use_cache)
+    first, conclusion = 3, 8  # once a process the suite, and a word to itself; the engine once a run; once a run
     assert costs[0] <= 3 + looked_up + first  # claim, results with the end, is it the last?
     assert costs[1] <= 3 + looked_up + conclusion
     assert len(services.store.results(run.id)) == SAMPLES
