@@ -45,14 +45,14 @@ def parrot_running() -> Iterator[Parrot]:
         parrot.asked += 1
         await asyncio.sleep(parrot.pause_s if parrot.status else HANG_S)
         if parrot.status != 200:
-            return JSONResponse({"error": {"message": "told to fail"}}, parrot.status)
+            return JSONResponse({"error": {"message": "told to fail"}}, parrot.status or 503)  # it may hang by now
         return JSONResponse(_answer(body))
 
     app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         parrot.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:
