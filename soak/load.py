@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
-import hmac
 import itertools
 import json
 import random
@@ -17,6 +16,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from demo.github_webhook import pull_request_event, signed_headers
 from evalwindow.client import Client
 from evalwindow.errors import EvalwindowError
 from evalwindow.report.checkrun import CONFIG_CHECK
@@ -86,7 +86,8 @@ class Load:
         content = yaml.safe_dump(config).encode()
         sha = hashlib.sha1(f"{number} {moment}".encode(), usedforsecurity=False).hexdigest()
         self._stage.github.put_files(REPO, sha, {CONFIG: content})
-        body = json.dumps(_event(number, sha, moment)).encode()
+        event = pull_request_event(REPO, number, sha, action="synchronize", updated_at=moment)
+        body = json.dumps(event).encode()
         delivery = f"{number}-{sha[:10]}"
         await self._send(body, delivery=delivery)
         self.deliveries.append(delivery)
@@ -96,13 +97,7 @@ class Load:
         return sha
 
     async def _send(self, body: bytes, *, delivery: str) -> None:
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        headers = {
-            "Content-Type": "application/json",
-            "X-GitHub-Event": "pull_request",
-            "X-GitHub-Delivery": delivery,
-            "X-Hub-Signature-256": f"sha256={signature}",
-        }
+        headers = signed_headers(body, secret=SECRET, delivery=delivery)
         for url in itertools.cycle(self._urls()):
             try:
                 timeout = aiohttp.ClientTimeout(total=15)
@@ -155,21 +150,3 @@ class Load:
     async def _until(self, happened: Callable[[], bool]) -> None:
         while not happened():  # noqa: ASYNC110 - the stand-in tells nobody
             await asyncio.sleep(PAUSE_S)
-
-
-def _event(number: int, sha: str, moment: dt.datetime) -> dict[str, Any]:
-    repo = {"full_name": REPO}
-    return {
-        "action": "synchronize",
-        "number": number,
-        "repository": repo,
-        "pull_request": {
-            "number": number,
-            "title": "a change",
-            "html_url": f"https://github.com/{REPO}/pull/{number}",
-            "updated_at": moment.isoformat(),
-            "head": {"sha": sha, "ref": f"change-{number}", "repo": repo},
-            "base": {"sha": "0" * 40, "ref": "main", "repo": repo},
-            "labels": [],
-        },
-    }

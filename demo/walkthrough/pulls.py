@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
-import hmac
 import json
 import time
 import uuid
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from demo.github_standin import Standin
+from demo.github_webhook import pull_request_event, signed_headers
 from demo.walkthrough.stage import REPO, ROOT, Stage
 
 CONFIG = ".evalwindow.yaml"
@@ -70,34 +70,13 @@ async def open_pull(stage: Stage, pull: Pull) -> Told:
 
 def payload(pull: Pull, *, action: str = "opened", updated_at: dt.datetime | None = None) -> dict[str, Any]:
     """A pull_request event, with what evalwindow reads of one."""
-    repo = {"full_name": REPO}
-    moment = (updated_at or dt.datetime.now(dt.UTC)).isoformat()
-    return {
-        "action": action,
-        "number": pull.number,
-        "repository": repo,
-        "pull_request": {
-            "number": pull.number,
-            "title": pull.title,
-            "html_url": f"https://github.com/{REPO}/pull/{pull.number}",
-            "updated_at": moment,
-            "head": {"sha": pull.sha, "ref": f"change-{pull.number}", "repo": repo},
-            "base": {"sha": "0" * 40, "ref": "main", "repo": repo},
-            "labels": [],
-        },
-    }
+    return pull_request_event(REPO, pull.number, pull.sha, title=pull.title, action=action, updated_at=updated_at)
 
 
 async def send_webhook(stage: Stage, event: dict[str, Any], *, delivery: str | None = None) -> tuple[int, str]:
     """POST the event signed with the secret, as GitHub does; status and body of the answer."""
     body = json.dumps(event).encode()
-    signature = hmac.new(stage.webhook_secret.encode(), body, hashlib.sha256).hexdigest()
-    headers = {
-        "Content-Type": "application/json",
-        "X-GitHub-Event": "pull_request",
-        "X-GitHub-Delivery": delivery or str(uuid.uuid4()),
-        "X-Hub-Signature-256": f"sha256={signature}",
-    }
+    headers = signed_headers(body, secret=stage.webhook_secret, delivery=delivery or str(uuid.uuid4()))
     async with aiohttp.ClientSession() as session:
         url = f"{stage.stack.base_url}/webhooks/github"
         async with session.post(url, data=body, headers=headers) as answer:

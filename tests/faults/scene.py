@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
-import hmac
 import json
 import urllib.error
 import urllib.request
@@ -17,6 +15,7 @@ import yaml
 from sqlalchemy import make_url, text
 
 from demo.github_standin import Standin
+from demo.github_webhook import pull_request_event, signed_headers
 from evalwindow import flow
 from evalwindow.admission import Submission
 from evalwindow.model import Candidate, RunState, Source
@@ -76,14 +75,8 @@ class Scene:
         sha = sha_of(number, *suites)
         config = {"suites": list(suites), "candidate": {"model": "parrot", "system": f"pull request {number}"}}
         self.github.put_files(REPO, sha, {CONFIG: yaml.safe_dump(config).encode()})
-        body = json.dumps(_event(number, sha)).encode()
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        headers = {
-            "Content-Type": "application/json",
-            "X-GitHub-Event": "pull_request",
-            "X-GitHub-Delivery": delivery,
-            "X-Hub-Signature-256": f"sha256={signature}",
-        }
+        body = json.dumps(pull_request_event(REPO, number, sha)).encode()
+        headers = signed_headers(body, secret=SECRET, delivery=delivery)
         request = urllib.request.Request(f"{self.url}/webhooks/github", data=body, headers=headers)  # noqa: S310 - ours
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
@@ -154,21 +147,3 @@ def cut_connections(url: str) -> int:
 
 def sha_of(number: int, *suites: str) -> str:
     return hashlib.sha1(f"{number} {suites}".encode(), usedforsecurity=False).hexdigest()
-
-
-def _event(number: int, sha: str) -> dict[str, Any]:
-    repo = {"full_name": REPO}
-    return {
-        "action": "opened",
-        "number": number,
-        "repository": repo,
-        "pull_request": {
-            "number": number,
-            "title": "a change",
-            "html_url": f"https://github.com/{REPO}/pull/{number}",
-            "updated_at": dt.datetime.now(dt.UTC).isoformat(),
-            "head": {"sha": sha, "ref": f"change-{number}", "repo": repo},
-            "base": {"sha": "0" * 40, "ref": "main", "repo": repo},
-            "labels": [],
-        },
-    }

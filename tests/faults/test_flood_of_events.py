@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
-import hmac
 import json
 import time
 import uuid
@@ -18,6 +17,7 @@ import pytest
 import yaml
 
 from demo.github_standin import Standin
+from demo.github_webhook import signed_headers
 from demo.walkthrough.stage import standin_running
 from evalwindow.flow.events import TOLD_A_MINUTE
 from evalwindow.store import Store
@@ -87,13 +87,7 @@ async def _deliver(town: Town, bodies: list[bytes]) -> Counter[int]:
 
         async def post() -> None:
             for body in waiting:
-                digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-                headers = {
-                    "X-Hub-Signature-256": f"sha256={digest}",
-                    "X-GitHub-Event": "pull_request",
-                    "X-GitHub-Delivery": str(uuid.uuid4()),
-                    "Content-Type": "application/json",
-                }
+                headers = signed_headers(body, secret=SECRET, delivery=str(uuid.uuid4()))
                 async with session.post("/webhooks/github", data=body, headers=headers) as answer:
                     answers[answer.status] += 1
 
