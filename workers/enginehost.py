@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ HEALTHY_LOOKS = 3  # in a row: one that is dying may still say so for a moment
 DEATH_S = 5.0  # of a server whose core has died
 LEAST_START_S = 600.0  # a start may take this long; or four times the pool's cold_start_s, if that is longer
 EXIT_AFTER_DRAIN_S = 10.0  # for the server to leave when its requests are done
+ROOM = 256 * 2**10  # bytes on the disk: of a start's log and of what is written down about it, with some to spare
 
 
 class EngineFailed(EvalwindowError):
@@ -83,9 +84,11 @@ class EngineHost:
         Raises EngineFailed, with nothing of it left running; DoesNotFit for a pool that its GPU has no room for.
         """
         await asyncio.to_thread(_check_room, plan)
+        await asyncio.to_thread(check_disk, plan)
         digest = await asyncio.to_thread(_digest, plan)
         async with _one_start_at_a_time(plan):
-            process = await _spawn(plan, generation=generation, environ=environ)
+            with starting(plan):
+                process = await _spawn(plan, generation=generation, environ=environ)
             host = cls(plan, generation=generation, process=process)
             try:
                 await host._healthy()
@@ -186,6 +189,27 @@ class EngineHost:
         return f"engine of pool {self.plan.name!r} {what}. The end of {self.plan.paths.log}:\n{lines}{hint}"
 
 
+@contextmanager
+def starting(plan: EnginePlan) -> Iterator[None]:
+    """What a start needs of this host; raises EngineFailed where the host says no."""
+    try:
+        yield
+    except OSError as error:
+        raise EngineFailed(f"engine of pool {plan.name!r} can't be started: {error}") from error
+
+
+def check_disk(plan: EnginePlan) -> None:
+    """Raise EngineFailed where the disk has no room for a start: found out before a model is loaded or given up."""
+    with starting(plan):
+        for folder in (plan.paths.log.parent, plan.paths.folder):
+            trial = folder / f".{plan.name}.room"
+            try:
+                with trial.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, ROOM)
+            finally:
+                trial.unlink(missing_ok=True)
+
+
 def _check_room(plan: EnginePlan) -> None:
     """Before minutes go into loading what can't fit."""
     unknown = check_fit(plan.config, plan.name)
@@ -206,7 +230,9 @@ async def _one_start_at_a_time(plan: EnginePlan) -> AsyncIterator[None]:
         yield
         return
     lock = FileLock(plan.paths.gpu_lock(plan.pool.gpu))
-    if not lock.try_lock():
+    with starting(plan):
+        free = lock.try_lock()
+    if not free:
         log.info("engine of pool %s waits: another one is starting on GPU %s", plan.name, plan.pool.gpu)
         await lock.lock()
     try:
@@ -227,7 +253,12 @@ async def _spawn(plan: EnginePlan, *, generation: int, environ: Mapping[str, str
     socket.unlink(missing_ok=True)
     with _fresh_log(plan.paths.log).open("wb") as output:
         process = await spawn(line, environment=env, output=output)
-    Group.of(process.pid, program=line[0]).write(plan.paths.process(generation))
+    try:
+        Group.of(process.pid, program=line[0]).write(plan.paths.process(generation))
+    except OSError:  # nobody could end it after us
+        kill_group(process.pid)
+        await process.wait()
+        raise
     log.info("engine of pool %s: pid %s, log %s", plan.name, process.pid, plan.paths.log)
     return process
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from evalwindow.engines.record import EngineRecord
 from evalwindow.engines.vllm_http import VllmHttp
@@ -15,7 +16,8 @@ from evalwindow.lanes.limits import LaneLimits
 from evalwindow.lanes.server import GovernorServer
 from evalwindow.model import EngineInfo
 from evalwindow.store.pools import READY, RESTING, STARTING
-from workers.enginehost import EngineHost, EnginePlan
+from workers.enginehost import EngineHost, EnginePlan, starting
+from workers.notice import Notice
 
 log = logging.getLogger("workers.gpu")
 
@@ -43,6 +45,7 @@ class Serving:
         self.plan = first  # of the engine in use
         self.host: EngineHost | None = None
         self.ready_at = 0.0  # by the monotonic clock
+        self.notice = Notice(first.paths.record)
         self._paths = first.paths
         self._state = STARTING
         self._record: EngineRecord | None = None
@@ -50,8 +53,12 @@ class Serving:
 
     @property
     def sign(self) -> Sign:
-        info = self._record.info if self._record and self._state in (READY, RESTING) else None
-        return Sign(state=self._state, info=info, generation=self.host.generation if self.host else self._launched)
+        generation = self.host.generation if self.host else self._launched
+        if self._record is None or self._state not in (READY, RESTING):
+            return Sign(state=self._state, info=None, generation=generation)
+        if not self.notice.up:  # this host's consumers know of no engine yet
+            return Sign(state=STARTING, info=None, generation=generation)
+        return Sign(state=self._state, info=self._record.info, generation=generation)
 
     @property
     def resting(self) -> bool:
@@ -64,13 +71,19 @@ class Serving:
         """
         begun = time.monotonic()
         self._launched += 1
-        host, record = await EngineHost.launch(plan, generation=self._launched)
+        with starting(plan):
+            link = self._new_link(self._launched)
+        try:
+            host, record = await EngineHost.launch(plan, generation=self._launched)
+        except BaseException:
+            link.unlink()
+            raise
         old = self.host
         if old is not None:
             self.governor.shut()
             await self.governor.drained(old.plan.pool.shutdown_s)
         self.host, self.plan, self._record = host, plan, record
-        self._link(host)
+        link.replace(self._paths.socket)  # from here on new connections reach this engine
         self._open()
         log.info("engine of pool %s is ready after %.1f s", self._paths.pool, time.monotonic() - begun)
         if old is not None:
@@ -127,7 +140,7 @@ class Serving:
 
     def _withdraw(self) -> None:
         self._state = DRAINING if self._state == READY and self.host is not None else STARTING
-        self._paths.record.unlink(missing_ok=True)
+        self.notice.take_down()
 
     async def _end(self) -> None:
         assert self.host is not None
@@ -145,15 +158,14 @@ class Serving:
         """To the heartbeat, and to the consumers of this host: what rests is known to them as what is ready."""
         self._state = state
         if self._record is not None and state in (READY, RESTING):
-            replace(self._record, resting=state == RESTING).write(self._paths.record)
+            self.notice.put(replace(self._record, resting=state == RESTING))
 
-    def _link(self, host: EngineHost) -> None:
-        """From here on new connections reach this engine."""
-        link = self._paths.socket
-        temporary = link.with_name(link.name + ".new")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(host.socket.name)
-        temporary.replace(link)
+    def _new_link(self, generation: int) -> Path:
+        """To the engine that is to be started. Made before it is: renaming it later needs no room on the disk."""
+        link = self._paths.socket.with_name(self._paths.socket.name + ".new")
+        link.unlink(missing_ok=True)
+        link.symlink_to(self._paths.generation_socket(generation).name)
+        return link
 
     async def _asleep(self, host: EngineHost) -> bool:
         """vLLM's sleep mode: weights go to main memory, the KV cache is given up."""

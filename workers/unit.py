@@ -11,7 +11,7 @@ from typing import Any
 from evalwindow.errors import EvalwindowError
 from evalwindow.fit import check_fit, room_beside
 from workers.consumer import Consumer
-from workers.enginehost import EngineHost, EnginePlan
+from workers.enginehost import EngineHost, EnginePlan, check_disk
 from workers.pulse import standstill
 from workers.rest import Calendar, has_to_wake, may_rest
 from workers.serving import Serving
@@ -67,6 +67,7 @@ class Unit:
         await self._serving.start(self._serving.plan)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_engine())
+            group.create_task(self._serving.notice.keep())
             for consumer in self._consumers:
                 group.create_task(consumer.keep())
 
@@ -165,6 +166,7 @@ class Unit:
         """Replace the engine by what evalwindow.yaml says. Raises EvalwindowError; then there may be none."""
         plan = self._plan()
         await asyncio.to_thread(check_fit, plan.config, plan.name)  # else the old engine would end for nothing
+        await asyncio.to_thread(check_disk, plan)
         if self._stop_first or not await asyncio.to_thread(room_beside, plan.config, plan.name):
             await self._serving.stop()
         await self._serving.start(plan)
@@ -176,13 +178,15 @@ class Unit:
 
     async def _start_until_ready(self) -> None:
         """An engine as the last one was; where that gets ready no more, as evalwindow.yaml says now."""
-        tries = 0
+        tries, said = 0, ""
         while self._serving.host is None:
             await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
             try:
                 await self._serving.start(self._plan() if tries % 2 else self._serving.plan)
             except EvalwindowError as error:
-                log.error("%s", error)
+                if str(error) != said:  # once is enough
+                    log.error("%s", error)
+                said = str(error)
             tries += 1
 
     async def _has_turn(self) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from evalwindow.config import Pool
 from evalwindow.engines.record import write_atomically
 from evalwindow.errors import ConfigInvalid
+
+log = logging.getLogger(__name__)
 
 #: weights, configuration, tokenizer and chat template; a README does not change an answer
 MODEL_FILES = {".safetensors", ".bin", ".json", ".model", ".jinja", ".txt", ".tiktoken"}
@@ -54,8 +57,15 @@ def folder_digest(folder: Path, *, memory: Path) -> str:
     keys = {name: _key(path) for name, path in found.items()}
     fresh = {key: file_digest(found[name]) for name, key in keys.items() if key not in known}
     if fresh:
-        write_atomically(memory, json.dumps(known | fresh, indent=1).encode())
+        _remember(memory, known | fresh)
     return combined({name: (known | fresh)[key] for name, key in keys.items()})
+
+
+def _remember(memory: Path, digests: Mapping[str, str]) -> None:
+    try:
+        write_atomically(memory, json.dumps(digests, indent=1).encode())
+    except OSError as error:  # the disk is full, say: what was computed is right all the same
+        log.warning("the weights will be read once more at the next start: %s", error)
 
 
 def _key(path: Path) -> str:

@@ -38,7 +38,11 @@ def read_record(path: Path) -> EngineRecord | None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that no reader ever sees half of it."""
+    """Replace a file so that no reader ever sees half of it. OSError: nothing was changed, and nothing is left over."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

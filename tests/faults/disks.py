@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -68,6 +68,29 @@ class Disk:
 
     def make_room(self) -> None:
         (self.path / BALLAST).unlink()
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A disk that has no room for one process, and for whom it starts from then on."""
+
+    pid: Callable[[], int]
+
+    def fill(self) -> None:
+        limit_files(self.pid(), 0)
+
+    def make_room(self) -> None:
+        limit_files(self.pid(), -1)
+
+
+@contextmanager
+def disk_at(path: Path, *, size: str, pid: Callable[[], int]) -> Iterator[Disk | Limit]:
+    """With room: a small filesystem at `path` where this user may mount one, else a limit on that process's files."""
+    if os.geteuid() != 0 or not may_mount():
+        yield Limit(pid)
+        return
+    with mounted(path, size=size) as disk:
+        yield disk
 
 
 @contextmanager

@@ -1,11 +1,13 @@
-"""Disks that are full: of the reports, of the logs, of the adapters, of the database."""
+"""Disks that are full: of the reports, of the logs, of the adapters, of the database, of an engine's own files."""
 
 import asyncio
 import json
 import os
+import signal
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -19,11 +21,14 @@ from evalwindow.engines.vllm_http import VllmHttp
 from evalwindow.errors import EngineUnavailable
 from evalwindow.model import Candidate, RunState, Source
 from evalwindow.report.files import report_folder
-from tests.faults.disks import full_disk_at, limit_files, make_room, may_mount, mounted, seen_by
+from tests.faults.disks import disk_at, full_disk_at, limit_files, make_room, may_mount, mounted, seen_by
+from tests.real.engines.requests import ask
 from tests.real.engines.tiny import adapter_files
+from tests.real.engines.unit import GpuUnit
 from tests.real.github.serving import serving
 from tests.real.house import REPO, TEAM, until
 from tests.real.web.helpers import answer_run
+from workers.groups import Group
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -144,3 +149,55 @@ async def test_an_adapter_that_there_is_no_room_for_is_fetched_once_there_is(tmp
             async with residents.use(digest):
                 pass
         assert digest_of({path.name: path.read_bytes() for path in (disk.path / digest).iterdir()}) == digest
+
+
+def test_a_warm_engine_outlives_a_full_disk(tmp_path):
+    unit = GpuUnit(tmp_path, pool={"calibrate": False})
+    with disk_at(unit.home, size="8m", pid=lambda: unit.process.pid) as disk:
+        unit.start()
+        try:
+            first = fills_up_while_the_engine_starts(unit, disk)
+            fills_up_and_the_engine_dies(unit, disk, first)
+            fills_up_before_the_engine_is_replaced(unit, disk)
+        finally:
+            unit.signal(signal.SIGCONT)
+            unit.stop()
+
+
+def fills_up_while_the_engine_starts(unit, disk):
+    """It is not heard of before there is room, and needs not be loaded again; its pid."""
+    until(unit.paths.processes)
+    unit.signal(signal.SIGSTOP)
+    until(lambda: "Application startup complete" in unit.engine_log)
+    disk.fill()
+    unit.signal(signal.SIGCONT)
+    until(lambda: "consumers don't hear of the engine" in unit.log or unit.process.poll() is not None)
+    assert (unit.process.poll(), unit.record) == (None, None), unit.log
+    [file] = unit.paths.processes()
+    pid = Group.read(file).leader
+    disk.make_room()
+    assert unit.wait_ready().pid == pid
+    assert unit.log.count("consumers don't hear of the engine") == 1
+    return pid
+
+
+def fills_up_and_the_engine_dies(unit, disk, pid):
+    """What is warm answers all the same; a new one is loaded when there is room for its log."""
+    disk.fill()
+    assert asyncio.run(unit.engine().complete(ask("hello"))).text
+    psutil.Process(pid).kill()
+    until(lambda: "can't be started" in unit.log or unit.process.poll() is not None)
+    assert unit.process.poll() is None, unit.log
+    assert not unit.paths.processes()
+    disk.make_room()
+    unit.wait_ready(but_not=pid)
+
+
+def fills_up_before_the_engine_is_replaced(unit, disk):
+    """The old one stays."""
+    old = unit.record
+    disk.fill()
+    unit.signal(signal.SIGHUP)
+    until(lambda: "the engine was not replaced" in unit.log)
+    assert unit.record == old
+    assert asyncio.run(unit.engine().complete(ask("hello"))).text

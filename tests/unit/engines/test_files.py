@@ -17,6 +17,7 @@ from evalwindow.engines.record import EngineRecord, read_record
 from evalwindow.errors import ConfigInvalid
 from evalwindow.lanes.calibration import Calibration
 from evalwindow.model import EngineInfo
+from tests.faults.disks import limit_files
 
 
 def test_a_socket_lies_under_home_where_its_path_is_short_enough() -> None:
@@ -101,3 +102,19 @@ async def test_readers_share_a_lock_and_a_writer_waits_for_them(tmp_path: Path) 
     assert not one.try_lock(shared=True)
     writer.unlock()
     assert one.try_lock()
+
+
+def test_a_digest_that_there_is_no_room_to_remember_is_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    pool, memory = Pool(model=str(tmp_path)), tmp_path / "memory.digests"
+    limit_files(os.getpid(), 0)
+    try:
+        digest = model_digest(pool, name="warm", memory=memory)
+    finally:
+        limit_files(os.getpid(), -1)
+    assert "read once more at the next start" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert model_digest(pool, name="warm", memory=memory) == digest
+    assert memory.is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from evalwindow.config import Config, Gpu, Pool, WarmModel
 from evalwindow.fit import DoesNotFit
+from tests.faults.disks import limit_files
 from tests.unit.worlds import ROOT
-from workers.enginehost import EngineHost, EnginePlan, _check_room
+from workers.enginehost import EngineFailed, EngineHost, EnginePlan, _check_room
 
 BASELINE = str(ROOT / "demo/models/baseline")
 
@@ -39,3 +41,16 @@ def test_a_pool_of_which_nobody_can_tell_is_started_with_a_warning(
     with caplog.at_level(logging.WARNING):
         _check_room(plan(tmp_path, model=str(tmp_path / "model")))
     assert "whether pool 'warm' fits gpu0 is not known" in caplog.text
+
+
+def test_a_start_that_the_disk_has_no_room_for_begins_nothing(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    made.paths.make()
+    before = sorted(tmp_path.rglob("*"))
+    limit_files(os.getpid(), 4096)
+    try:
+        with pytest.raises(EngineFailed, match=r"engine of pool 'warm' can't be started: .*File too large"):
+            asyncio.run(EngineHost.launch(made, generation=1))
+    finally:
+        limit_files(os.getpid(), -1)
+    assert sorted(tmp_path.rglob("*")) == before
