@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from dataclasses import dataclass
 from email.message import EmailMessage
 
@@ -21,6 +22,7 @@ from evalwindow.store import Store
 from evalwindow.store.breaker_rows import BreakerEvent
 
 REASON_CHARACTERS, SUBJECT_CHARACTERS, NAME_CHARACTERS = 300, 120, 60
+BY_ITSELF = "It is tried again after a pause that grows; when that works, all go on."
 _WORDS = {What.OPENED: "BREAKER OPEN", What.CLOSED: "BREAKER CLOSED", What.RESET: "BREAKER RESET"}
 _TONES = {What.OPENED: Tone.BAD, What.CLOSED: Tone.GOOD, What.RESET: Tone.IDLE}
 
@@ -64,7 +66,7 @@ def alert_of(event: BreakerEvent, *, opening: BreakerEvent | None, base_url: str
     told = {
         What.OPENED: effect(event.breaker_id),
         What.CLOSED: "What waited goes on.",
-        What.RESET: "What waited goes on at once.",
+        What.RESET: "What waited goes on at once; if it still fails, it opens again.",
     }
     url = f"{base_url}/pools#breakers"
     return Alert(
@@ -74,7 +76,7 @@ def alert_of(event: BreakerEvent, *, opening: BreakerEvent | None, base_url: str
         headline=oneline(headlines[event.what], SUBJECT_CHARACTERS),
         summary=told[event.what],
         facts=_facts(event, opening, reason=reason),
-        links=(("Breakers", url),) if url.startswith(("https://", "http://")) else (),
+        links=(("What is open now", url),) if url.startswith(("https://", "http://")) else (),
         why=f"Sent to {address} when a breaker opens, closes or is reset, as alerts.to in evalwindow.yaml says.",
     )
 
@@ -90,14 +92,22 @@ def text(alert: Alert) -> str:
 
 
 def _facts(event: BreakerEvent, opening: BreakerEvent | None, *, reason: str) -> tuple[Fact, ...]:
-    told = [("Breaker", oneline(event.breaker_id, SUBJECT_CHARACTERS)), ("When", moment(event.at, dt.UTC))]
+    told = [
+        Fact(name="Breaker", text=oneline(event.breaker_id, SUBJECT_CHARACTERS), code=True),
+        Fact(name="When", text=moment(event.at, dt.UTC)),
+    ]
     if opening is not None:
-        told.append(("Open for", words.seconds((event.at - opening.at).total_seconds())))
-    told.append(("Reason" if event.what is not What.CLOSED else "It had been", reason))
+        told.append(Fact(name="Open for", text=words.roughly(event.at - opening.at)))
+    told.append(Fact(name="Reason" if event.what is not What.CLOSED else "It had been", text=reason))
     if event.what is What.OPENED:
-        told.append(("By itself", "One tries again from time to time; when that works, all go on."))
-        told.append(("By hand", f"evalwindow breakers reset {oneline(event.breaker_id, NAME_CHARACTERS)} --by YOU"))
-    return tuple(Fact(name=name, text=value) for name, value in told if value)
+        told.append(Fact(name="By itself", text=BY_ITSELF))
+        told.append(Fact(name="By hand", text=_command(event.breaker_id), code=True))
+    return tuple(fact for fact in told if fact.text)
+
+
+def _command(breaker_id: str) -> str:
+    """Whole, or it would be of no use; in quotes where a shell wants them."""
+    return f"evalwindow breakers reset {words.visible(shlex.quote(breaker_id))} --by YOU"
 
 
 def _opening(store: Store, event: BreakerEvent) -> BreakerEvent | None:

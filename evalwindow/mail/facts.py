@@ -28,6 +28,7 @@ class Fact:
 
     name: str
     text: str
+    code: bool = False  # to be typed as it stands
 
 
 def facts_of(view: NightView) -> tuple[Fact, ...]:

@@ -15,14 +15,18 @@ from evalwindow.store.breaker_rows import BreakerEvent, BreakerRow
 
 LATEST = 10  # events on a page
 _TONES = {Phase.CLOSED: Tone.IDLE, Phase.HALF_OPEN: Tone.UNSURE, Phase.OPEN: Tone.BAD}
+_WORST = (Phase.OPEN, Phase.HALF_OPEN, Phase.CLOSED)
 _WORDS = {Phase.CLOSED: "closed", Phase.HALF_OPEN: "on trial", Phase.OPEN: "open"}
 _EVENT_TONES = {What.OPENED: Tone.BAD, What.CLOSED: Tone.GOOD, What.RESET: Tone.IDLE}
 _EFFECTS = {
-    Kind.ENGINES: "Shards of this pool wait. None of them loses an attempt, and no run ends for it.",
-    Kind.PROVIDERS: "Shards that ask this model wait. None of them loses an attempt, and no run ends for it.",
+    Kind.ENGINES: "Runs on this pool wait. None of them loses an attempt, and none ends for it.",
+    Kind.PROVIDERS: "Runs that ask this model or are judged by it wait. None of them loses an attempt, and none ends for it.",
     Kind.NOTIFIERS: "What is to be told there waits. Nothing is lost, and each thing is told once.",
     Kind.TEAM_ERRORS: "The team's new runs are refused, except for one that finds out. Those that are open go on.",
-    Kind.TEAM_SUBMISSIONS: "The team's new runs are refused. Those that are open go on.",
+    Kind.TEAM_SUBMISSIONS: (
+        "The team's new runs are refused, and its regression runs wait, except for a window's own. Smoke that is open "
+        "goes on."
+    ),
 }
 
 
@@ -56,18 +60,35 @@ class BreakerView:
         return standing.opened_at or standing.since
 
     @property
+    def lasts(self) -> str:
+        """How long that is now."""
+        return words.roughly(self.row.now - self.since) if self.since else ""
+
+    @property
+    def effect(self) -> str:
+        """What it means for those who wait; of a closed one nothing."""
+        return "" if self.row.standing.phase is Phase.CLOSED else effect(self.row.id)
+
+    @property
     def next(self) -> str:
         """What happens when."""
         standing = self.row.standing
         if standing.phase is Phase.CLOSED:
-            return f"{words.counted(standing.failures, 'failure')} in a row"
+            return f"{words.counted(standing.failures, 'failure')} in a row so far"
         if standing.retry_at is None:
-            return "for a minute it is counted how many come"
+            return "submissions are counted for a minute; it closes if they keep to the limit"
         if standing.phase is Phase.HALF_OPEN:
-            return f"one is trying; if it says nothing, the next one may at {words.moment(standing.retry_at)}"
+            return f"one is trying; if it says nothing, the next one may at {self._retry_at}"
         if standing.retry_at <= self.row.now:
             return "whoever comes next may try"
-        return f"one may try at {words.moment(standing.retry_at)}"
+        return f"one may try at {self._retry_at}"
+
+    @property
+    def _retry_at(self) -> str:
+        retry_at, now = self.row.standing.retry_at, self.row.now
+        if retry_at is None or retry_at <= now:
+            return words.moment(retry_at)
+        return f"{words.moment(retry_at)} (in {words.roughly(retry_at - now)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +108,10 @@ class EventView:
 
 
 def gather_breakers(store: Store, *, team: str | None) -> list[BreakerView]:
-    """Those that are open or count failures, by id; of teams' own only this team's, or all for None."""
-    return [
-        BreakerView(row=row, reason=_shown(row.id, row.standing.reason or "", team=team))
-        for row in _of(store.breakers(), team=team)
-        if _speaks(row)
-    ]
+    """Those that are open or count failures, the worst first; of teams' own only this team's, or all for None."""
+    rows = [row for row in _of(store.breakers(), team=team) if _speaks(row)]
+    rows.sort(key=lambda row: (_WORST.index(row.standing.phase), row.id))
+    return [BreakerView(row=row, reason=_shown(row.id, row.standing.reason or "", team=team)) for row in rows]
 
 
 def gather_events(store: Store, *, team: str | None, limit: int = LATEST) -> list[EventView]:

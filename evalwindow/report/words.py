@@ -42,6 +42,17 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
+def roughly(value: dt.timedelta) -> str:
+    """How long, to its first unit or two: '26 s', '12 min', '1 h 47 min', '3 d 2 h'; never less than '0 s'."""
+    minutes, seconds = divmod(max(0, round(value.total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if not (days or hours):
+        return f"{minutes} min" if minutes else f"{seconds} s"
+    parts = (f"{days} d", f"{hours} h") if days else (f"{hours} h", f"{minutes} min")
+    return " ".join(part for part in parts if not part.startswith("0 "))
+
+
 def short_seconds(value: float) -> str:
     """For an axis: 0.04 -> '40 ms'; 20 -> '20 s'; 300 -> '5 min'."""
     if value < 1:

@@ -75,3 +75,12 @@ async def test_who_is_not_logged_in_is_sent_to_log_in(as_team):
     status, html = await as_team("ads", "/pools")
     assert status == 200 and 'href="/pools" aria-current="page"' in html
     assert 'href="/pools"' in (await as_team("ads", "/runs"))[1]
+
+
+async def test_the_worst_breakers_come_first(site, configured):
+    for _ in range(10):
+        configured.breakers.failed("provider:tiny", "it answered 503")
+    configured.breakers.failed("pool:warm", "no unit is running")
+    text = words(await get(site, "/pools"))
+    assert text.index("open the API of model tiny") < text.index("closed the engines of pool warm")
+    assert "Runs that ask this model or are judged by it wait." in text

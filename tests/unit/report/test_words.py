@@ -13,6 +13,14 @@ def test_seconds_are_told_in_the_unit_that_fits(value, text):
     assert words.seconds(value) == text
 
 
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(-3, "0 s"), (26.4, "26 s"), (725, "12 min"), (6430, "1 h 47 min"), (7200, "2 h"), (266_400, "3 d 2 h")],
+)
+def test_how_long_something_lasts_is_told_roughly(seconds, text):
+    assert words.roughly(dt.timedelta(seconds=seconds)) == text
+
+
 def test_differences_carry_their_sign():
     assert (words.points(-0.031), words.points(0.02), words.points(None)) == ("−3.1", "+2.0", "–")
 
