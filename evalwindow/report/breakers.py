@@ -20,7 +20,7 @@ _WORDS = {Phase.CLOSED: "closed", Phase.HALF_OPEN: "on trial", Phase.OPEN: "open
 _EVENT_TONES = {What.OPENED: Tone.BAD, What.CLOSED: Tone.GOOD, What.RESET: Tone.IDLE}
 _EFFECTS = {
     Kind.ENGINES: "Runs on this pool wait. None of them loses an attempt, and none ends for it.",
-    Kind.PROVIDERS: "Runs that ask this model or are judged by it wait. None of them loses an attempt, and none ends for it.",
+    Kind.PROVIDERS: "Runs that ask it, also as a judge, wait. None of them loses an attempt, and none ends for it.",
     Kind.NOTIFIERS: "What is to be told there waits. Nothing is lost, and each thing is told once.",
     Kind.TEAM_ERRORS: "The team's new runs are refused, except for one that finds out. Those that are open go on.",
     Kind.TEAM_SUBMISSIONS: (

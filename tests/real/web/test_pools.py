@@ -83,4 +83,4 @@ async def test_the_worst_breakers_come_first(site, configured):
     configured.breakers.failed("pool:warm", "no unit is running")
     text = words(await get(site, "/pools"))
     assert text.index("open the API of model tiny") < text.index("closed the engines of pool warm")
-    assert "Runs that ask this model or are judged by it wait." in text
+    assert "Runs that ask it, also as a judge, wait." in text
