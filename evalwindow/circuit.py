@@ -6,12 +6,12 @@ import datetime as dt
 import math
 from collections.abc import Iterable
 
-from evalwindow.breakers import LEAVE, Leave, Phase, Standing, of_errors, of_submissions
+from evalwindow.breakers import Phase, Standing, of_errors, of_submissions
 from evalwindow.breakers.ids import kind_of, rule_of
 from evalwindow.config import Config
 from evalwindow.errors import BreakerOpen
 from evalwindow.store import Store
-from evalwindow.store.breaker_rows import FailedShard, Turn
+from evalwindow.store.breaker_rows import Entry, FailedShard, Turn
 
 MAIL = "mail:"  # a channel of deliveries; then the address
 HALF = 0.5  # a run that has more errors than this share of its results counts against its team
@@ -74,21 +74,26 @@ class Circuit:
         let through: to repeat it asks for nothing new.
         """
         limit = self._config.quota_of(team).submissions_per_minute if counted else None
-        leave, erring = (LEAVE, True) if limit is None else self._count(team, limit)
-        if leave.wait_until is None and erring:
-            leave = self._ask_errors(team)
-            why = of_errors(team)
-        else:
-            why = of_submissions(team)
-        if leave.wait_until is not None and not (key and self._store.is_admitted(key)):
-            raise self._refusal(why, team, leave.wait_until)
+        entry = Entry(erring=True) if limit is None else self._count(team, key, limit)
+        if entry.wait_s is not None:
+            raise _refusal(of_submissions(team), team, entry.reason, entry.wait_s)
+        if entry.erring:
+            self._check_errors(team, key)
 
     def check_flood(self, team: str) -> None:
         """Raises the BreakerOpen that `check_team` would while the team submits too much. Nothing is counted."""
         row = self._store.breaker(of_submissions(team))
         until = row.standing.retry_at if row and row.standing.phase is Phase.OPEN else None
         if row is not None and until is not None and until > row.now:
-            raise self._refusal(of_submissions(team), team, until)
+            raise _refusal(row.id, team, row.standing.reason or "", (until - row.now).total_seconds())
+
+    def count_flood(self, team: str) -> None:
+        """Count one that `check_flood` has refused."""
+        limit = self._config.quota_of(team).submissions_per_minute
+        if limit is None:  # since a moment ago
+            self._store.count_refused(team)
+        else:
+            self._store.count_flood(team, most=limit)
 
     def concluded(self, team: str, run_id: str, *, errors: int, results: int, suspects: frozenset[str] | None) -> None:
         """A run has ended with so many errors among its results. `suspects`: what a claim said, where there was one."""
@@ -98,23 +103,28 @@ class Circuit:
         elif suspects is None or breaker_id in suspects:
             self.succeeded(breaker_id, probe=True)
 
-    def _count(self, team: str, most: int) -> tuple[Leave, bool]:
+    def _count(self, team: str, key: str | None, most: int) -> Entry:
         rule = rule_of(self._config, of_submissions(team))
         reason = f"more than {most} submissions in a minute (quota.submissions_per_minute)"
-        return self._store.count_submission(team, most=most, reason=reason, rule=rule, alerts=self._alerts)
+        return self._store.count_submission(team, key=key, most=most, reason=reason, rule=rule, alerts=self._alerts)
 
-    def _ask_errors(self, team: str) -> Leave:
+    def _check_errors(self, team: str, key: str | None) -> None:
         """One run of a team whose runs were mostly errors is its probe; whichever ends first decides."""
-        rule = rule_of(self._config, of_errors(team))
-        turn = self._store.ask_breakers([of_errors(team)], probe_s=rule.cooldown_s)
-        return Leave(wait_until=turn.wait_until, probe=bool(turn.probes))
-
-    def _refusal(self, breaker_id: str, team: str, until: dt.datetime) -> BreakerOpen:
+        breaker_id = of_errors(team)
+        turn = self._store.ask_breakers([breaker_id], probe_s=rule_of(self._config, breaker_id).cooldown_s)
+        if turn.wait_until is None or (key and self._store.is_admitted(key)):
+            return
+        self._store.count_refused(team)
         row = self._store.breaker(breaker_id)
-        reason = row.standing.reason if row and row.standing.reason else "it was open a moment ago"
-        seconds = max(1.0, (until - row.now).total_seconds()) if row else 1.0
-        what = "has submitted too much" if breaker_id == of_submissions(team) else "has too many runs that are errors"
-        return BreakerOpen(
-            f"team {team!r} {what} (breaker {breaker_id}: {reason}): try again in about {math.ceil(seconds)} s",
-            retry_after_s=seconds,
-        )
+        seconds = (turn.wait_until - row.now).total_seconds() if row else 0.0
+        reason = row.standing.reason if row else None
+        raise _refusal(breaker_id, team, reason or "it was open a moment ago", seconds)
+
+
+def _refusal(breaker_id: str, team: str, reason: str, seconds: float) -> BreakerOpen:
+    what = "has submitted too much" if breaker_id == of_submissions(team) else "has too many runs that are errors"
+    left_s = max(1.0, seconds)
+    return BreakerOpen(
+        f"team {team!r} {what} (breaker {breaker_id}: {reason}): try again in about {math.ceil(left_s)} s",
+        retry_after_s=left_s,
+    )

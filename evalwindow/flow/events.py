@@ -68,7 +68,7 @@ def _check_flood(services: Services, event: EventRow, team: str, source: Source)
     except BreakerOpen:
         latest = services.store.runs(1, repo=source.repo, pull_request=source.pull_request)
         if [run.source.head_sha for run in latest] != [source.head_sha]:
-            services.store.count_refused(team)
+            services.breakers.count_flood(team)
             raise
 
 

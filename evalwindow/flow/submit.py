@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evalwindow import admission
 from evalwindow.admission import Admitted, Submission
-from evalwindow.errors import BadInput, BreakerOpen, NotFound
+from evalwindow.errors import BadInput, NotFound
 from evalwindow.flow.audience import channels_of
 from evalwindow.model import RunState, Tier
 from evalwindow.services import Services
@@ -17,14 +17,6 @@ def submit(services: Services, submission: Submission) -> RunRow:
 
     Raises BadInput for what can never run, TryLater (a quota, a breaker) for what can't run now.
     """
-    try:
-        return _submit(services, submission)
-    except BreakerOpen:  # a quota's refusal is counted where it is made
-        services.store.count_refused(submission.team)
-        raise
-
-
-def _submit(services: Services, submission: Submission) -> RunRow:
     services.breakers.check_team(submission.team, key=submission.key, counted=submission.night_id is None)
     suites = services.library.asked_for(submission.suite)
     _check_quota(services, submission, suites.get(submission.suite))

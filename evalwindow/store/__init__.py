@@ -25,6 +25,7 @@ from evalwindow.store.runs import Runs
 from evalwindow.store.schema import Schema
 from evalwindow.store.shards import Shards
 from evalwindow.store.strikes import Strikes
+from evalwindow.store.submissions import Submissions
 from evalwindow.store.suites import Suites
 from evalwindow.store.tokens import Tokens
 from evalwindow.store.troubles import Troubles
@@ -48,6 +49,7 @@ class Store(
     Agendas,
     Deliveries,
     Breakers,
+    Submissions,
     Figures,
     Baselines,
     Artifacts,

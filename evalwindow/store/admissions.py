@@ -13,6 +13,7 @@ from evalwindow.config import Quota
 from evalwindow.errors import BadInput, NotFound, QuotaExceeded
 from evalwindow.model import RunState, ShardState, Tier
 from evalwindow.quota import refusal
+from evalwindow.store.breaker_waits import put_off_until
 from evalwindow.store.database import Database, advisory_lock
 from evalwindow.store.deliveries import queue_deliveries, queue_known
 from evalwindow.store.documents import to_document
@@ -176,7 +177,10 @@ def _add_shards(
     same = {"run_id": run_id, "tier": new.tier, "team": new.team, "pool": new.pool, "state": state}
     rows = [{**same, "id": new_id(), "seq": seq, "sample_ids": list(ids)} for seq, ids in enumerate(shards)]
     told = waking(Topic.SHARDS) if new.tier is Tier.REGRESSION else shard.c.id  # smoke is sent by whoever admits it
-    connection.execute(insert(shard).returning(told), rows)  # with RETURNING it is one statement for all rows
+    statement = insert(shard).returning(told)  # with RETURNING it is one statement for all rows
+    if new.tier is Tier.REGRESSION and new.night_id is None:
+        statement = statement.values(not_before=put_off_until(new.team))
+    connection.execute(statement, rows)
 
 
 def _other_commits(new: NewRun) -> ColumnElement[bool]:

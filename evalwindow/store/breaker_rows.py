@@ -39,6 +39,15 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What a submission meets at its team's breakers."""
+
+    wait_s: float | None = None  # until the next may be; None: this one may
+    reason: str = ""  # why not
+    erring: bool = False  # the breaker of the team's errors has to be asked
+
+
+@dataclass(frozen=True, kw_only=True)
 class FailedShard:
     """A held shard whose engine was not available."""
 

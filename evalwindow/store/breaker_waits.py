@@ -8,14 +8,17 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, select, text
+from sqlalchemy import Connection, ScalarSelect, TextClause, func, select, text
 
-from evalwindow.breakers.ids import GITHUB, POOL, PROVIDER, SMTP
+from evalwindow.breakers import Phase
+from evalwindow.breakers.ids import GITHUB, POOL, PROVIDER, SMTP, SUBMISSIONS, of_submissions, team_of
+from evalwindow.store.limit_tables import breaker
 from evalwindow.store.wakes import Topic, waking
 
 #: Which shards and deliveries a breaker guards. Those of a judge are put off one by one as they are claimed.
 _OF_POOL = "s.pool = :name"
 _OF_PROVIDER = "s.pool = 'api' AND run.model = :name"
+_OF_TEAM = "s.team = :name AND s.tier = 'regression' AND run.night_id IS NULL"
 _OF_GITHUB = "channel IN ('check', 'comment')"
 _OF_SMTP = "channel LIKE 'mail:%'"
 
@@ -77,10 +80,12 @@ def _wake_deliveries(whose: str) -> TextClause:
 _PUT_OFF = {
     POOL: _put_off_shards(_OF_POOL),
     PROVIDER: _put_off_shards(_OF_PROVIDER),
+    SUBMISSIONS: _put_off_shards(_OF_TEAM),
     GITHUB: _put_off_deliveries(_OF_GITHUB),
     SMTP: _put_off_deliveries(_OF_SMTP),
 }
 _ATTEMPTS = {POOL: _give_back_attempts(_OF_POOL), PROVIDER: _give_back_attempts(_OF_PROVIDER)}
+_SHARDS = (*_ATTEMPTS, SUBMISSIONS)
 _DELIVERIES = {GITHUB: _wake_deliveries(_OF_GITHUB), SMTP: _wake_deliveries(_OF_SMTP)}
 
 #: Whatever waits for a breaker, unless another one still holds it. Which breaker a shard waits for is not written down:
@@ -91,7 +96,8 @@ _WAKE_SHARDS = text("""
         WHERE s.state = 'pending' AND s.not_before > clock_timestamp() AND NOT EXISTS (
             SELECT FROM breaker b
             WHERE b.state <> 'closed' AND b.retry_at > clock_timestamp()
-                AND b.id IN ('pool:' || s.pool, 'provider:' || run.model)
+                AND (b.id IN ('pool:' || s.pool, 'provider:' || run.model)
+                    OR b.id = 'team:' || s.team || '/submissions' AND s.tier = 'regression' AND run.night_id IS NULL)
         )
         ORDER BY s.id FOR UPDATE OF s
     )
@@ -105,6 +111,12 @@ def put_off(connection: Connection, breaker_id: str, *, until: dt.datetime) -> N
     if kind in _PUT_OFF:
         connection.execute(_PUT_OFF[kind], _values(kind, name, until=until))
         _notify(connection, Topic.LATER)
+
+
+def put_off_until(team: str) -> ScalarSelect[dt.datetime]:
+    """Until when a regression run waits that was let in just before its team's breaker of submissions opened."""
+    shut = select(breaker.c.retry_at).where(breaker.c.id == of_submissions(team), breaker.c.state == Phase.OPEN)
+    return shut.where(breaker.c.retry_at > func.clock_timestamp()).scalar_subquery()
 
 
 def give_back_attempts(connection: Connection, breaker_id: str, *, most: int) -> None:
@@ -122,7 +134,7 @@ def hand_back(connection: Connection, shard_id: str, token: int, *, reason: str,
 def wake(connection: Connection, breaker_id: str, *, was: dt.datetime | None) -> None:
     """What waited goes on now. `was`: until when the breaker had put it off."""
     kind, _ = _split(breaker_id)
-    if kind in _ATTEMPTS:
+    if kind in _SHARDS:
         connection.execute(_WAKE_SHARDS)
         _notify(connection, Topic.SHARDS)
     elif kind in _DELIVERIES and was is not None:
@@ -135,11 +147,12 @@ def _split(breaker_id: str) -> tuple[str, str]:
     for kind in (POOL, PROVIDER):
         if breaker_id.startswith(kind):
             return kind, breaker_id.removeprefix(kind)
-    return breaker_id, ""
+    team = team_of(breaker_id)
+    return (SUBMISSIONS, team) if team and breaker_id.endswith(SUBMISSIONS) else (breaker_id, "")
 
 
 def _values(kind: str, name: str, **others: Any) -> dict[str, Any]:
-    return {**others, "name": name} if kind in (POOL, PROVIDER) else others
+    return {**others, "name": name} if kind in _SHARDS else others
 
 
 def _notify(connection: Connection, topic: Topic) -> None:

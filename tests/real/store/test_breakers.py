@@ -246,35 +246,3 @@ def test_events_are_found_by_breaker_and_time(world):
     assert world.store.breaker_events(1)[0] == event
     with pytest.raises(NotFound, match="breaker event 'nobody'"):
         world.store.breaker_event("nobody")
-
-
-SUBMISSIONS = Breaker(failures=1, cooldown_s=600, longest_s=1000)
-
-
-def _submit(world, *, most=50):
-    return world.store.count_submission("red", most=most, reason="too many", rule=SUBMISSIONS, alerts=ALERTS)[0]
-
-
-def test_many_that_submit_at_once_are_counted_each_and_the_rest_refused(world):
-    leaves = at_once(lambda _: [_submit(world) for _ in range(10)], 10)
-    let_in = [leave for batch in leaves for leave in batch if leave.wait_until is None]
-    assert len(let_in) == 50
-    assert _whats(world) == [What.OPENED]
-    assert world.count("breaker") == 1
-    assert world.count("breaker_event") == 1
-
-
-def test_a_minute_later_a_team_starts_anew(world):
-    assert [_submit(world, most=2).wait_until is None for _ in range(2)] == [True, True]
-    with world.store._transaction() as connection:
-        connection.execute(text("UPDATE breaker SET since = since - interval '1 minute'"))
-    assert [_submit(world, most=2).wait_until is None for _ in range(3)] == [True, True, False]
-
-
-def test_what_is_refused_leaves_the_row_as_it_is(world):
-    while _submit(world, most=2).wait_until is None:
-        pass
-    [before] = world.store.breakers()
-    assert all(_submit(world, most=2).wait_until == before.standing.retry_at for _ in range(5))
-    [after] = world.store.breakers()
-    assert (after.standing, after.at) == (before.standing, before.at)

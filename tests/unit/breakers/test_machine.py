@@ -178,11 +178,11 @@ def test_in_any_order_there_is_one_probe_and_openings_and_ends_take_turns(
     assert ends <= opens <= ends + play.events.count(What.RESET) + 1
 
 
-def submissions(times: list[float], *, most: int = 3) -> tuple[list[bool], list[What]]:
+def submissions(times: list[float], *, most: int = 3, rule: Breaker = RULE) -> tuple[list[bool], list[What]]:
     """Which of those that come at these seconds are let in, and what is told."""
     standing, let_in, events = Standing(), [], []
     for second in times:
-        step, leave = counted(standing, now=at(second), most=most, reason="too many", rule=RULE)
+        step, leave = counted(standing, now=at(second), most=most, reason="too many", rule=rule)
         standing = step.standing
         let_in.append(leave.wait_until is None)
         events += [step.event] if step.event else []
@@ -210,6 +210,17 @@ def test_who_goes_on_flooding_is_refused_for_longer_and_it_is_one_incident() -> 
     let_in, events = submissions([0, 1, 2, 3, *range(33, 37), 36 + 59, 36 + 60])
     assert let_in == [True, True, True, False, True, True, True, False, False, True]
     assert events == [What.OPENED]
+
+
+def test_who_goes_on_while_it_is_open_is_not_let_in_to_find_out() -> None:
+    let_in, events = submissions([0, 1, 2, *range(3, 200, 10), 313], rule=Breaker(cooldown_s=60))
+    assert let_in == [True] * 3 + [False] * 20 + [True]
+    assert events == [What.OPENED]
+
+
+def test_who_asks_now_and_then_while_it_is_open_keeps_nobody_out() -> None:
+    let_in, _ = submissions([0, 1, 2, 3, 10, 20, 32.9, 33])
+    assert let_in == [True, True, True, False, False, False, False, True]
 
 
 @given(pauses=st.lists(st.floats(0, 40), max_size=60), most=st.integers(1, 5))
