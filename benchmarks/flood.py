@@ -1,8 +1,8 @@
 """One team submits thousands of runs; what two others notice of it.
 
 Each of the two sends a smoke every few seconds, first alone and then while the third sends 4,000 submissions, half of
-them smokes and half of 500 prompts, evenly over the same time. The third has the quota that is the default, so most of
-the flood is refused; what is admitted runs on the same engine.
+them smokes and half of 500 prompts, evenly over `over` seconds; the incident that this is made after took 600. The
+third has the quota that is the default: most of the flood is refused, and what is admitted runs on the same engine.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Answers:
     seconds: list[float] = field(default_factory=list)
 
 
-async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_000) -> None:
-    """`smokes` of each of the two teams an arm; the flood lasts as long as these."""
+async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_000, over: int = 120) -> None:
+    """`smokes` of each of the two teams an arm; in the flooded one as many as come in `over` seconds, its length."""
     chosen = SIZES[size]
     with workshop() as home:
         write_smoke_suite(home / "suites", max_tokens=chosen.smoke_tokens)
@@ -107,8 +107,8 @@ async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_
                 usual = await _others(scene, "usual", smokes=smokes)
             before, answers = weight(scene.stage), Answers()
             flooded, _ = await asyncio.gather(
-                _others(scene, "flooded", smokes=smokes),
-                _flood(scene.flooder, submissions, over_s=smokes * GAP_S, answers=answers),
+                _others(scene, "flooded", smokes=max(1, round(over / GAP_S))),
+                _flood(scene.flooder, submissions, over_s=over, answers=answers),
             )
             grown = weight(scene.stage).since(before)
     arms = {"quiet": quiet, "as usual": usual, "flooded": flooded}
