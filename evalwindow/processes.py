@@ -170,6 +170,11 @@ def last_words(log: Path, lines: int = 5) -> str:
     return " / ".join(line.strip() for line in _tail(log).splitlines()[-lines:] if line.strip())
 
 
+def worker_name(pid: int) -> str:
+    """What a process of this host is called in leases and in the rows of engines."""
+    return f"{socket.gethostname()}:{pid}"
+
+
 def free_port(host: str, wanted: int) -> int:
     """The port that is wanted, or a free one when that is 0 or taken."""
     with socket.socket() as probe:

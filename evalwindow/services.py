@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from evalwindow.circuit import Circuit
-from evalwindow.config import Config, ReplayModel, WarmModel
+from evalwindow.config import ApiModel, Config, ReplayModel, WarmModel
 from evalwindow.config_file import read_config
 from evalwindow.engines.base import Engine
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.replay import ReplayEngine
 from evalwindow.engines.retry import Backoff, patiently
 from evalwindow.engines.vllm import VllmEngine
-from evalwindow.errors import EngineRefused
+from evalwindow.errors import ConfigInvalid, EngineRefused
 from evalwindow.github.client import GitHub
 from evalwindow.lanes.client import RoutedLanes
 from evalwindow.leases import Leases
 from evalwindow.library import SuiteLibrary
 from evalwindow.model import Tier
+from evalwindow.processes import worker_name
 from evalwindow.queue import Queue
-from evalwindow.settings import Settings
+from evalwindow.settings import PREFIX, Settings
 from evalwindow.store import Store
 from evalwindow.store.listener import Listener
 from evalwindow.store.wakes import RUNS
@@ -98,6 +98,7 @@ class Services:
 def build(settings: Settings, *, config: Config | None = None, queue: Hints | None = None) -> Services:
     """Services for this process; raises ConfigInvalid or ServiceDown with what to do."""
     config = config or read_config(settings.config)
+    _check_breakers(settings, config)
     store = Store(settings.database_url)
     return Services(
         settings=settings,
@@ -108,8 +109,21 @@ def build(settings: Settings, *, config: Config | None = None, queue: Hints | No
         github=GitHub.from_settings(settings),
         leases=_leases(settings, store),
         lanes=_lanes(settings, config),
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=worker_name(os.getpid()),
     )
+
+
+def _check_breakers(settings: Settings, config: Config) -> None:
+    """A breaker has to open before the only shard of a run has spent its attempts: an outage ends no run."""
+    rules = {"engines": (WarmModel, config.breakers.engines), "providers": (ApiModel, config.breakers.providers)}
+    most, models = settings.max_attempts, config.models.values()
+    for kind, (served_by_it, rule) in rules.items():
+        if rule.failures > most and any(isinstance(model, served_by_it) for model in models):
+            raise ConfigInvalid(
+                f"{settings.config}: breakers.{kind}.failures: {rule.failures} is more than {PREFIX}MAX_ATTEMPTS "
+                f"({most}), so an outage could fail a shard before the breaker opens; set it to {most} or less, or "
+                f"{PREFIX}MAX_ATTEMPTS to {rule.failures} or more"
+            )
 
 
 def _leases(settings: Settings, store: Store) -> Leases:

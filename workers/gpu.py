@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +23,7 @@ from evalwindow.engines.flock import FileLock
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.errors import Conflict, EvalwindowError, UnknownName
 from evalwindow.model import Tier
+from evalwindow.processes import worker_name
 from evalwindow.settings import Settings, read_settings
 from evalwindow.store import Store
 from workers.consumer import Consumer, ConsumerPlan
@@ -101,7 +101,7 @@ async def _run(arguments: argparse.Namespace, *, settings: Settings, consumers: 
 @asynccontextmanager
 async def _in_the_store(serving: Serving, *, pool: str, settings: Settings) -> AsyncIterator[Turns]:
     """Signs of life inside the block, from before the engine is ready, and turns in the pool's rollouts."""
-    store, worker = Store(settings.database_url), f"{socket.gethostname()}:{os.getpid()}"
+    store, worker = Store(settings.database_url), worker_name(os.getpid())
     heartbeat = Heartbeat(store, serving, pool=pool, worker=worker)
     turns = Turns(store, pool=pool, worker=worker)
     tasks = [asyncio.create_task(heartbeat.keep()), asyncio.create_task(turns.listen())]
