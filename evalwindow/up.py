@@ -19,10 +19,12 @@ from evalwindow.embedded import beside, start_postgres, start_redis
 from evalwindow.errors import ConfigInvalid
 from evalwindow.orchestrator import API_SERVER, installed
 from evalwindow.orchestrator import PREFIX as COMPONENT
-from evalwindow.processes import Exit, Process, await_ready, free_port, read_procfile, stop_all
+from evalwindow.processes import Exit, Process, await_ready, free_port, read_procfile, stop_all, worker_name
 from evalwindow.settings import PREFIX, Settings, read_settings
 from evalwindow.store import Store
+from evalwindow.store.pools import AVAILABLE, ENGINE_SEEN_S
 
+UNIT = "gpu"  # in the Procfile
 READY_S = 900.0  # a large model that is loaded for the first time; one that can't start ends sooner and says why
 
 
@@ -96,7 +98,8 @@ def running(
             process.start()
         if airflow:
             airflow.start()  # its schema is brought up to date while the model is loaded
-        await_ready(stack.processes, lambda: _missing(stack), ready_s=ready_s)
+        with closing(Store(database_url)) as store:
+            await_ready(stack.processes, lambda: _missing(stack, store), ready_s=ready_s)
         yield stack
 
 
@@ -174,10 +177,21 @@ def _with_own_python(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _missing(stack: Stack) -> str | None:
+def _missing(stack: Stack, store: Store) -> str | None:
+    if not _has_engine(stack.processes[UNIT], store):
+        return UNIT
     if not _answers(f"{stack.base_url}/readyz"):
         return "web"
     return stack.airflow.missing() if stack.airflow else None
+
+
+def _has_engine(unit: Process, store: Store) -> bool:
+    """One of its own: for a minute the row of a predecessor that was killed says that it is ready, and so /readyz."""
+    pid = unit.pid
+    if pid is None:
+        return False
+    engines = store.engines(seen_within_s=ENGINE_SEEN_S)
+    return any(engine.worker == worker_name(pid) and engine.state in AVAILABLE for engine in engines)
 
 
 def _answers(url: str) -> bool:

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,7 +22,11 @@ import yaml
 
 from evalwindow.airflow_api import AirflowApi
 from evalwindow.config_file import read_config
+from evalwindow.embedded import start_postgres
 from evalwindow.errors import ConfigInvalid, ServiceDown
+from evalwindow.model import EngineInfo
+from evalwindow.processes import worker_name
+from evalwindow.store import Store
 from evalwindow.up import running
 from tests.real.engines.tiny import write_model
 from tests.real.engines.unit import VLLM_CACHE
@@ -54,14 +58,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """A home of these tests' own, on a short path."""
-    folder = Path(tempfile.mkdtemp(prefix="evalwindow-up-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def fresh_home() -> Iterator[Path]:
-    """One where no engine was ever ready: of one that was killed its row says so for a minute."""
     folder = Path(tempfile.mkdtemp(prefix="evalwindow-up-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -193,10 +189,22 @@ def test_a_server_of_ones_own_needs_a_database_for_airflow_too(config: Path, hom
         pass
 
 
-def test_a_process_that_cannot_start_ends_the_wait_with_its_last_words(tmp_path: Path, fresh_home: Path) -> None:
+def test_a_process_that_cannot_start_ends_the_wait_with_its_last_words(tmp_path: Path, home: Path) -> None:
+    """Whatever the row of a predecessor says that was killed a moment ago: its engine is not ours."""
     config = written(tmp_path / "evalwindow.yaml", {**ENGINE, "model": "nowhere"})
-    stack = running(home=fresh_home, config=config, environ={"EVALWINDOW_PORT": "0"})
+    killed_a_moment_ago(home)
+    stack = running(home=home, config=config, environ={"EVALWINDOW_PORT": "0"})
     before = set(psutil.Process().children(recursive=True))
     with pytest.raises(ServiceDown, match=r"gpu.*exit code 1.*nowhere"), stack:
         pass
     assert set(left(psutil.Process().children(recursive=True))) <= before
+
+
+def killed_a_moment_ago(home: Path) -> None:
+    """The database as a unit leaves it that had no time for a last word."""
+    server = start_postgres(home)
+    with closing(Store(server.url)) as store:
+        store.migrate()
+        info = EngineInfo(engine="vllm", version="1", model_digest="m")
+        store.heartbeat("warm", worker_name(1), info, "ready")
+    server.stop()
