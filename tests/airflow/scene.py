@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from evalwindow.airflow_api import AirflowApi, DagRun, TaskInstance
 from evalwindow.model import RunState
 from evalwindow.store import Store
 from evalwindow.store.rows import EntryRow, NightRow, RunRow
-from tests.real.house import Api
+from tests.real.house import Api, launch
 from tests.unit.worlds import rows, write_suite
 
 ROOT = Path(__file__).parents[2]
@@ -78,12 +77,8 @@ def working(environ: Mapping[str, str], logs: Path) -> Iterator[None]:
     processes = []
     try:
         for name, command in WORKERS.items():
-            with (logs / f"{name}.log").open("wb") as log:
-                processes.append(
-                    subprocess.Popen(
-                        [sys.executable, *command], cwd=ROOT, env={**environ, **own}, stdout=log, stderr=log
-                    )
-                )
+            line = [sys.executable, *command]
+            processes.append(launch(line, environ={**environ, **own}, log=logs / f"{name}.log"))
         yield
     finally:
         for process in processes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import urllib.request
@@ -22,7 +21,7 @@ from evalwindow.processes import free_port
 from evalwindow.report.document import RunDocument
 from evalwindow.store import Store
 from evalwindow.store.tables import metadata
-from tests.real.house import ROOT, House, until
+from tests.real.house import House, launch, until
 
 FLOODER, OTHERS = "ads", ("search", "shop")
 SHARD, SLOTS, TEAM_SHARDS = 5, 4, 3  # of each lane: samples a shard, shards at once, one team's of these
@@ -64,14 +63,8 @@ class Town:
     def open(self) -> None:
         """Start everything; it answers when this returns."""
         for kind, command in COMMANDS.items():
-            with self._log(kind).open("wb") as log:
-                self._processes[kind] = subprocess.Popen(
-                    [sys.executable, *command],
-                    cwd=ROOT,
-                    env=os.environ | self._environ,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+            line = [sys.executable, *command]
+            self._processes[kind] = launch(line, environ=self._environ, log=self._log(kind))
         until(self._answers)
         until(lambda: "ready." in self._log("consumer").read_text())
 

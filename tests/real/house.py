@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
 
 from tests.unit.worlds import rows, write_suite
+from workers.groups import die_with
 
 ROOT = Path(__file__).parents[2]
 TEAM, REPO = "search", "acme/search"
@@ -109,14 +111,8 @@ class House:
 
     def start(self, kind: str, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """A dispatcher or a consumer; what it says goes to a file of its own. `under` is a command that becomes it."""
-        with self._log(kind, len(self._processes)).open("wb") as log:
-            process = subprocess.Popen(
-                [*under, sys.executable, *COMMANDS[kind]],
-                cwd=ROOT,
-                env=os.environ | self.environ,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        log = self._log(kind, len(self._processes))
+        process = launch([*under, sys.executable, *COMMANDS[kind]], environ=self.environ, log=log)
         self._processes.append(process)
         return process
 
@@ -132,6 +128,19 @@ class House:
 
     def _log(self, kind: str, number: int) -> Path:
         return self.folder / f"{number:02}-{kind}.log"
+
+
+def launch(command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A process that ends with these tests, however they end. From a thread that lasts: see workers.groups.spawn."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=partial(die_with, os.getpid()),
+        )
 
 
 def until(condition: Callable[[], object], *, seconds: float = 240.0) -> None:
