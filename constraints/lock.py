@@ -85,4 +85,4 @@ def requirements(name: str, extra: str) -> list[Requirement]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -54,13 +54,14 @@ def nightly(config: Config, name: str, window: Window) -> None:
             branch=window.branch,
         ),
     ):
+        # A task is declared with what another one will return; by Airflow's types it gets a mere reference.
         night = plan(window=name)
-        entries = validate(night)
+        entries = validate(night)  # type: ignore[arg-type]
         runs = EvalRunOperator.partial(task_id="evaluate", map_index_template="{{ task.title }}").expand_kwargs(entries)
-        settled = gate(night)
+        settled = gate(night)  # type: ignore[arg-type]
         runs >> settled
-        requested = request_promotion(settled)
-        publish(settled) >> requested
+        requested = request_promotion(settled)  # type: ignore[arg-type]
+        publish(settled) >> requested  # type: ignore[arg-type]
         runs >> requested  # so that a night in which an evaluation broke is red, and promotes nothing by itself
 
 

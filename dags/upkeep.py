@@ -39,7 +39,7 @@ def upkeep() -> None:
     dataset_drift()
     entries = open_aa()
     runs = EvalRunOperator.partial(task_id="evaluate", map_index_template="{{ task.title }}").expand_kwargs(entries)
-    runs >> settle_aa(entries)
+    runs >> settle_aa(entries)  # type: ignore[arg-type]  # by Airflow's types it gets a mere reference
 
 
 @task

@@ -18,8 +18,8 @@ class EvalwindowPlugin(AirflowPlugin):
     operator_extra_links = [RunPage()]
     external_views = views()
 
-    @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    @cached_property  # mypy takes it for read-only, which it isn't
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Looked at by the API server alone: the other processes never import a web framework."""
         from evalwindow.airflow.pages import create_app
 
