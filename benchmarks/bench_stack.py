@@ -121,11 +121,6 @@ class Usage:
     sql_transactions: int
     wal_bytes: int  # what PostgreSQL wrote down
 
-    @property
-    def own_cpu_s(self) -> float:
-        """Web, dispatcher, consumers and GPU unit."""
-        return sum(self.cpu_s.values())
-
     def since(self, before: Usage) -> Usage:
         return Usage(
             cpu_s={name: seconds - before.cpu_s.get(name, 0.0) for name, seconds in self.cpu_s.items()},

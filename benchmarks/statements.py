@@ -30,11 +30,10 @@ class Statements:
     """What was asked while counting; complete when the block has ended."""
 
     kinds: Counter[str] = field(default_factory=Counter)  # beginning of its text -> how often
-    brackets: int = 0  # BEGIN, COMMIT and ROLLBACK
 
     @property
     def total(self) -> int:
-        """Statements without brackets, of all processes of ours together."""
+        """Statements without BEGIN, COMMIT and ROLLBACK, of all processes of ours together."""
         return self.kinds.total()
 
     def lines(self, most: int = 20) -> list[str]:
@@ -87,9 +86,7 @@ def _count(found: Statements, text: str, *, database: str, but: int) -> None:
         if match is None or match["database"] != database or int(match["pid"]) == but:
             continue
         kind = " ".join(match["sql"].split())[:LONGEST]
-        if kind.upper().startswith(BRACKETS):
-            found.brackets += 1
-        else:
+        if not kind.upper().startswith(BRACKETS):
             found.kinds[kind] += 1
 
 

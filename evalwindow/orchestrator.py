@@ -19,7 +19,7 @@ from evalwindow.errors import ConfigInvalid
 
 USER = "admin"
 PREFIX = "airflow-"  # of its processes in the Procfile
-API_SERVER, SCHEDULER = "airflow-api-server", "airflow-scheduler"
+API_SERVER = "airflow-api-server"
 HOST = "127.0.0.1"
 FORM = "it has to be postgresql+psycopg://user:password@host/name"
 
