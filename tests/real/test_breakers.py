@@ -270,13 +270,7 @@ class InProcess:
         task.add_done_callback(self.work.discard)
 
 
-async def test_a_dispatcher_brings_a_run_through_an_outage_by_itself(make: Make, api: Flaky) -> None:
-    """Openings, probes at their times, the close and what it wakes: by real time, as short as it may be."""
-    queue = InProcess()
-    rule = Breaker(failures=2, cooldown_s=0.05, longest_s=0.2)
-    services = queue.services = make(queue, breakers=Breakers(providers=rule))
-    api.away_for = 20
-    run = await submitted(services)
+async def dispatched_to_its_end(services: Services, run: RunRow) -> None:
     dispatching = asyncio.create_task(Dispatcher(services).run())
     try:
         async with asyncio.timeout(WAIT_S):
@@ -285,6 +279,16 @@ async def test_a_dispatcher_brings_a_run_through_an_outage_by_itself(make: Make,
     finally:
         services.stopping.set()
         await dispatching
+
+
+async def test_a_dispatcher_brings_a_run_through_an_outage_by_itself(make: Make, api: Flaky) -> None:
+    """Openings, probes at their times, the close and what it wakes: by real time, as short as it may be."""
+    queue = InProcess()
+    rule = Breaker(failures=2, cooldown_s=0.05, longest_s=0.2)
+    services = queue.services = make(queue, breakers=Breakers(providers=rule))
+    api.away_for = 20
+    run = await submitted(services)
+    await dispatched_to_its_end(services, run)
     run = services.store.run(run.id)
     assert (run.state, run.answer) == (RunState.CONCLUDED, Answer.INCONCLUSIVE)  # there is no baseline
     assert run.summary is not None and run.summary.unscored == 0
@@ -304,6 +308,22 @@ async def test_many_submissions_in_a_minute_are_refused_for_a_while_and_repetiti
     await submitted(services, wish(team="ads", key="theirs"))
     assert len(services.store.runs()) == 6
     assert told(services) == [What.OPENED]
+
+
+async def test_what_a_loop_got_in_waits_while_its_breaker_is_open_and_goes_on_by_itself(make: Make) -> None:
+    queue = InProcess()
+    rule = Breaker(failures=1, cooldown_s=2)
+    services = queue.services = make(
+        queue, quota=Quota(submissions_per_minute=1), breakers=Breakers(team_submissions=rule)
+    )
+    run = await submitted(services)
+    with pytest.raises(BreakerOpen):
+        await submitted(services, wish(key="again"))
+    opened = services.store.breaker("team:search/submissions")
+    assert opened is not None and opened.standing.retry_at is not None
+    await dispatched_to_its_end(services, run)
+    began = [shard.started_at for shard in services.store.shards(run.id)]
+    assert all(at is not None and at >= opened.standing.retry_at for at in began)
 
 
 async def test_a_windows_runs_are_not_counted(make: Make) -> None:
