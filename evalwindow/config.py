@@ -275,6 +275,9 @@ class Retention(Document):
     )
     engines_days: PositiveInt | None = Field(7, description="engines since their last sign of life")
     events_days: PositiveInt | None = Field(30, description="webhooks that were handled, since they came")
+    breakers_days: PositiveInt | None = Field(
+        90, description="what breakers did, with the mails about it; the latest of each stays"
+    )
 
 
 class Config(Document):

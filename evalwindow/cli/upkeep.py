@@ -64,6 +64,7 @@ _WHAT = {
     "adapters": "uploaded adapters",
     "engines": "engines that are gone",
     "events": "webhooks that were handled",
+    "breakers": "openings, closings and resets of breakers",
     "reports": "pages and JSON files",
     "docs": "folders of Data Docs",
     "copies": "copies of adapters",

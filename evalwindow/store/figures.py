@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text
+from sqlalchemy import and_, func, select, text
 
 from evalwindow.store.database import Database
-from evalwindow.store.limit_tables import breaker_event, usage
+from evalwindow.store.limit_tables import breaker, breaker_event, usage
 
 _WAITING = text("""
     SELECT CASE WHEN channel LIKE 'mail:%' THEN 'mail' ELSE channel END AS kind, count(*) AS waiting
@@ -41,14 +41,14 @@ class Figures(Database):
     def totals(self) -> Totals:
         sums = [func.sum(usage.c[name]).label(name) for name in ("gpu_s", "cost", "results", "runs", "refused")]
         used = select(usage.c.team, *sums).group_by(usage.c.team).order_by(usage.c.team)
+        times = breaker.c.forgotten + func.count(breaker_event.c.id)
+        its_openings = and_(breaker_event.c.breaker_id == breaker.c.id, breaker_event.c.what == "opened")
         opened = (
-            select(breaker_event.c.breaker_id, func.count().label("times"))
-            .where(breaker_event.c.what == "opened")
-            .group_by(breaker_event.c.breaker_id)
-        )
+            select(breaker.c.id, times.label("times")).outerjoin(breaker_event, its_openings).group_by(breaker.c.id)
+        ).having(times > 0)
         with self._transaction() as connection:
             return Totals(
-                openings={row.breaker_id: row.times for row in connection.execute(opened)},
+                openings={row.id: row.times for row in connection.execute(opened)},
                 teams=tuple(TeamTotals(**row._mapping) for row in connection.execute(used)),
                 waiting={row.kind: row.waiting for row in connection.execute(_WAITING)},
             )

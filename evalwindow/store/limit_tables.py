@@ -28,6 +28,7 @@ breaker = Table(
     Column("since", Time),  # when the first of them was
     Column("reason", String),  # of the latest failure
     Column("trips", Integer, nullable=False, server_default=text("0")),  # openings in a row, without a close between
+    Column("forgotten", Integer, nullable=False, server_default=text("0")),  # openings whose events are kept no longer
     Column("opened_at", Time),
     Column("retry_at", Time),  # when a probe may try; of a half-open one, when the next may
     Column("at", Time, nullable=False, server_default=func.now()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Select,
     Text,
     and_,
@@ -28,7 +30,8 @@ from sqlalchemy import (
 from evalwindow.store.database import Database
 from evalwindow.store.endings import OPEN
 from evalwindow.store.engine_tables import engine
-from evalwindow.store.tables import artifact, baseline, completion_cache, dataset_report, event, run
+from evalwindow.store.limit_tables import breaker, breaker_event
+from evalwindow.store.tables import artifact, baseline, completion_cache, dataset_report, delivery, event, run
 
 VERSIONS = 2  # of a suite's dataset whose reports are kept, however old: drift is told against the one before
 
@@ -55,6 +58,7 @@ class Aged(StrEnum):
     ADAPTERS = "adapters"  # neither put nor evaluated of late
     ENGINES = "engines"  # no sign of life
     EVENTS = "events"  # handled: what came of it is a run, or was told
+    BREAKERS = "breakers"  # told to everybody, and something newer is known of the same breaker
 
 
 class Retention(Database):
@@ -86,6 +90,8 @@ class Retention(Database):
         chosen = rows.limit(limit).cte("chosen")
         statement = delete(keys[0].table).where(tuple_(*keys).in_(select(chosen)))
         with self._transaction() as connection:
+            if what is Aged.BREAKERS:
+                return _forget_openings(connection, statement)
             return connection.execute(statement).rowcount
 
     def forgettable(self, what: Aged, age: dt.timedelta) -> int:
@@ -177,6 +183,31 @@ def _handled(age: dt.timedelta) -> Select[Any]:
     return select(event.c.id).where(over, event.c.received_at < _before(age)).order_by(event.c.id)
 
 
+def _past(age: dt.timedelta) -> Select[Any]:
+    """Its deliveries go with it, so somebody who is still to hear of it keeps it."""
+    newer = breaker_event.alias("newer")
+    told_of = delivery.c.breaker_event_id == breaker_event.c.id
+    return (
+        select(breaker_event.c.id)
+        .where(
+            breaker_event.c.at < _before(age),
+            exists().where(newer.c.breaker_id == breaker_event.c.breaker_id, newer.c.id > breaker_event.c.id),
+            ~exists().where(told_of, delivery.c.state.in_(("waiting", "sending"))),
+        )
+        .order_by(breaker_event.c.id)
+    )
+
+
+def _forget_openings(connection: Connection, removal: Delete) -> int:
+    """How often a breaker opened is counted on: whoever watches that number must not see it fall."""
+    gone = connection.execute(removal.returning(breaker_event.c.breaker_id, breaker_event.c.what)).all()
+    openings = Counter(row.breaker_id for row in gone if row.what == "opened")
+    for breaker_id, count in sorted(openings.items()):  # in one order: two that forget don't wait for each other
+        more = update(breaker).where(breaker.c.id == breaker_id).values(forgotten=breaker.c.forgotten + count)
+        connection.execute(more)
+    return len(gone)
+
+
 def _count(connection: Connection, rows: Select[Any]) -> int:
     return int(connection.scalar(select(func.count()).select_from(rows.subquery())) or 0)
 
@@ -187,6 +218,7 @@ _AGED: Mapping[Aged, Callable[[dt.timedelta], Select[Any]]] = {
     Aged.ADAPTERS: _unused,
     Aged.ENGINES: _silent,
     Aged.EVENTS: _handled,
+    Aged.BREAKERS: _past,
 }
 _KEYS: Mapping[Aged, tuple[Any, ...]] = {
     Aged.CACHE: (completion_cache.c.key,),
@@ -194,4 +226,5 @@ _KEYS: Mapping[Aged, tuple[Any, ...]] = {
     Aged.ADAPTERS: (artifact.c.digest,),
     Aged.ENGINES: (engine.c.pool, engine.c.worker),
     Aged.EVENTS: (event.c.id,),
+    Aged.BREAKERS: (breaker_event.c.id,),
 }

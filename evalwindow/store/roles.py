@@ -51,6 +51,7 @@ WRITES: Mapping[Role, Mapping[str, str]] = {
         **dict.fromkeys(("night", "night_entry", "result", "baseline"), WRITE),
         **dict.fromkeys(("dataset_report", "artifact", "artifact_file", "completion_cache", "engine"), ALL),
         "event": FORGET,
+        breaker_event.name: ALL,
     },
     Role.READER: {},
 }

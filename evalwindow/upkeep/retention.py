@@ -26,6 +26,7 @@ class Retained:
     adapters: int = 0  # uploaded ones, from the database
     engines: int = 0  # rows of engines that are gone
     events: int = 0  # webhooks that were handled
+    breakers: int = 0  # openings, closings and resets of breakers
     reports: int = 0  # files under home, as the next two
     docs: int = 0  # folders of Data Docs
     copies: int = 0  # folders of adapters
@@ -47,6 +48,7 @@ def retain(services: Services, *, dry_run: bool = False) -> Retained:
         Aged.ADAPTERS: keep.adapters_days,
         Aged.ENGINES: keep.engines_days,
         Aged.EVENTS: keep.events_days,
+        Aged.BREAKERS: keep.breakers_days,
     }
     outputs = _outputs(services, keep.outputs_days, dry_run=dry_run)
     counts = {what.value: _rows(services, what, days, dry_run=dry_run) for what, days in rows.items()}

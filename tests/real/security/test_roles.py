@@ -213,5 +213,6 @@ def test_upkeep_works_as_airflow(tmp_path, url_of, redis, database_url) -> None:
     house = UpkeepHouse(tmp_path, database_url=url_of(Role.AIRFLOW), redis_url=redis.url)
     try:
         test_retention.test_outputs_go_and_a_baseline_s_and_an_open_run_s_stay(house)
+        test_retention.test_what_breakers_did_half_a_year_ago_goes_with_its_mails(house)
     finally:
         house.close()

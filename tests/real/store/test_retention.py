@@ -3,12 +3,14 @@ import datetime as dt
 import pytest
 from sqlalchemy import text
 
+from evalwindow.config import Breaker
 from evalwindow.model import Candidate, EngineInfo, Score
 from evalwindow.store.retention import Aged
 from tests.real.store.world import SUMMARY, VERDICT, World, result
 
 AGE = dt.timedelta(days=30)
 DAY = dt.timedelta(days=1)
+READER = "mail:ops@acme.example"
 
 
 def older(world: World, days: int, table: str, column: str, **where: str) -> None:
@@ -185,6 +187,33 @@ def test_webhooks_that_were_handled_are_forgotten_and_those_that_wait_are_kept(w
     assert world.store.forget(Aged.EVENTS, AGE, limit=10) == 1
     assert world.store.claim_event(ids["waits"], 60) is not None
     assert world.count("event") == 2
+
+
+def test_what_breakers_did_is_forgotten_but_their_latest_and_what_is_still_to_be_told(world):
+    for _ in range(3):  # 3 openings and 3 resets, each with a mail
+        opened(world, "pool:warm")
+        world.store.reset_breaker("pool:warm", by="lea", reason="mended", alerts=(READER,))
+    opened(world, "provider:big")  # since then open, and nothing newer
+    unheard, *told = [event.id for event in reversed(world.store.breaker_events(10))]
+    while world.store.claim_delivery(60.0) is not None:
+        pass
+    for event_id in told:
+        world.store.sent(event_id, READER, None)
+    young = told[-3]
+    for event_id in (unheard, *told):
+        older(world, 20 if event_id == young else 40, "breaker_event", "at", id=event_id)
+    kept = [unheard, young, *told[-2:]]  # these two are the latest of either
+    assert world.store.forgettable(Aged.BREAKERS, AGE) == 3
+    assert world.store.forget(Aged.BREAKERS, AGE, limit=1) == 1
+    assert world.store.forget(Aged.BREAKERS, AGE, limit=10) == 2
+    assert world.store.forget(Aged.BREAKERS, AGE, limit=10) == 0
+    assert [event.id for event in reversed(world.store.breaker_events(10))] == kept
+    assert world.count("delivery") == len(kept)
+    assert world.store.totals().openings == {"pool:warm": 3, "provider:big": 1}, "a counter never falls"
+
+
+def opened(world: World, breaker_id: str) -> None:
+    world.store.breaker_failed(breaker_id, reason="away", rule=Breaker(failures=1), alerts=(READER,))
 
 
 def test_reports_of_old_and_of_trimmed_runs_are_over_but_not_a_baselines(world):

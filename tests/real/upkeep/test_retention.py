@@ -3,9 +3,7 @@
 import dataclasses
 
 from evalwindow.comparable import compare as compare_runs
-from evalwindow.config import (
-    Retention,
-)
+from evalwindow.config import Breaker, Retention
 from evalwindow.engines.adapters import digest_of_folder, materialise
 from evalwindow.engines.flock import FileLock
 from evalwindow.engines.residents import lock_path, served_name
@@ -190,6 +188,19 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(house):
     assert retain(house.services) == dataclasses.replace(planned, dry_run=False)
     assert retain(house.services).total == 0
     assert (texts(house, old), len(house.store.engines())) == ({""}, 1)
+
+
+def test_what_breakers_did_half_a_year_ago_goes_with_its_mails(house):
+    for _ in range(2):
+        house.store.breaker_failed("pool:warm", reason="away", rule=Breaker(failures=1), alerts=("mail:a@b.example",))
+        house.store.reset_breaker("pool:warm", by="lea", reason="mended")
+    house.sql("UPDATE breaker_event SET at = now() - interval '180 days'")
+    house.sql("UPDATE delivery SET state = 'sent' WHERE breaker_event_id IS NOT NULL")
+    assert retain(house.services, dry_run=True).breakers == 3
+    assert retain(house.services).breakers == 3
+    [left] = house.store.breaker_events(10)
+    assert (left.what, left.by) == ("reset", "lea")
+    assert house.store.totals().openings == {"pool:warm": 2}
 
 
 def test_what_is_kept_for_ever_is_never_removed(house):
