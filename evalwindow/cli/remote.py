@@ -66,6 +66,7 @@ def headline(run: RunDocument) -> str:
     return (
         run.error
         or waits_for(run.state, run.joined_to)
+        or run.held
         or {RunState.QUEUED: "not started yet", RunState.RUNNING: "not done yet"}.get(run.state, "")
     )
 
@@ -88,7 +89,7 @@ def cost_of(run: RunDocument) -> str:
 
 def _watcher(bar: Bar) -> Callable[[RunDocument, Progress], None]:
     def seen(run: RunDocument, progress: Progress) -> None:
-        text = f"{run.suite} {waits_for(run.state, run.joined_to) or run.state}"
+        text = f"{run.suite} {waits_for(run.state, run.joined_to) or run.held or run.state}"
         bar.update(done=progress.done, total=progress.total, text=text)
 
     return seen

@@ -81,6 +81,8 @@ class BreakerView:
             return f"one is trying; if it says nothing, the next one may at {self._retry_at}"
         if standing.retry_at <= self.row.now:
             return "whoever comes next may try"
+        if kind_of(self.row.id) is Kind.TEAM_SUBMISSIONS:
+            return f"submissions are taken again at {self._retry_at}, unless as many keep coming"
         return f"one may try at {self._retry_at}"
 
     @property

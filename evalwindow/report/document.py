@@ -103,6 +103,11 @@ class RunDocument(ReportModel):
     joined_to: str | None = Field(
         None, description="the run that asked the same when this one came: its answers are waited for, and taken"
     )
+    held: str | None = Field(
+        None,
+        description="why nothing of an open run is asked just now: a breaker that is open, a quota that is used up; "
+        "null: nothing but other work is in its way",
+    )
     url: str = Field(description="the page of the run")
     prefix_hit_rate: float | None = Field(
         None, description="share of the prompt tokens that were in the engine's prefix cache; null: no engine told"
@@ -117,13 +122,14 @@ class ReportDocument(RunDocument):
     samples: tuple[SampleDocument, ...]
 
 
-def run_document(run: RunRow, *, url: str) -> RunDocument:
-    return RunDocument(**_run_fields(run, url=url))
+def run_document(run: RunRow, *, url: str, held: str | None = None) -> RunDocument:
+    return RunDocument(**_run_fields(run, url=url, held=held))
 
 
 def report_document(view: RunView) -> ReportDocument:
     samples = tuple(map(sample_document, view.samples))
-    return ReportDocument(**_run_fields(view.run, url=view.url), cost=view.cost, latency=view.latency, samples=samples)
+    fields = _run_fields(view.run, url=view.url, held=view.held)
+    return ReportDocument(**fields, cost=view.cost, latency=view.latency, samples=samples)
 
 
 def sample_document(sample: SampleView) -> SampleDocument:
@@ -142,8 +148,13 @@ def sample_document(sample: SampleView) -> SampleDocument:
     )
 
 
-def _run_fields(run: RunRow, *, url: str) -> dict[str, Any]:
-    worked_out = {"url": url, "answer": answer_of(run), "prefix_hit_rate": prefix_hit_rate(run.summary, run.provenance)}
+def _run_fields(run: RunRow, *, url: str, held: str | None) -> dict[str, Any]:
+    worked_out = {
+        "url": url,
+        "held": held,
+        "answer": answer_of(run),
+        "prefix_hit_rate": prefix_hit_rate(run.summary, run.provenance),
+    }
     names = set(RunDocument.model_fields) - {"format", *worked_out}
     return {name: getattr(run, name) for name in names} | worked_out
 

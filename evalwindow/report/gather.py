@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evalwindow.comparable import comparable_results
 from evalwindow.config import Config
+from evalwindow.report.holds import Holds
 from evalwindow.report.view import RunView, build_view
 from evalwindow.store import Store
 
@@ -20,6 +21,7 @@ def gather(store: Store, config: Config, run_id: str, *, base_url: str) -> RunVi
         baseline=comparable_results(store, suite, baseline_run) if baseline_run else (),
         pool=config.pools.get(run.pool),
         url=run_url(run.id, base_url=base_url),
+        held=None if run.state.final else Holds.read(store, config).of(run, judges=suite.judges),
     )
 
 

@@ -58,7 +58,8 @@ def tone_of(run: RunRow) -> Tone:
     return Tone.BAD if run.state is RunState.FAILED else Tone.IDLE
 
 
-def title_of(run: RunRow) -> str:
+def title_of(run: RunRow, *, held: str | None = None) -> str:
+    """`held`: why nothing of it is asked just now, see holds.py."""
     if run.void is not None:
         return run.void
     if is_paused(run.state, run.window_end):
@@ -67,9 +68,9 @@ def title_of(run: RunRow) -> str:
     if verdict:
         return without_answer(verdict.title)
     title = _STATE_TITLES[run.state]
-    joined = waits_for(run.state, run.joined_to)
-    if joined:
-        title = joined[0].upper() + joined[1:]
+    waits = waits_for(run.state, run.joined_to) or held
+    if waits:
+        title = waits[0].upper() + waits[1:]
     return f"{title}: {run.error}" if run.error else title
 
 

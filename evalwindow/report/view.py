@@ -62,6 +62,7 @@ class RunView:
     cost: CostView
     latency: LatencyView
     url: str  # of the page
+    held: str | None = None  # why nothing of an open run is asked just now
 
     @property
     def summary(self) -> Summary | None:
@@ -94,7 +95,7 @@ class RunView:
 
     @property
     def title(self) -> str:
-        return title_of(self.run)
+        return title_of(self.run, held=self.held)
 
 
 def build_view(
@@ -105,6 +106,7 @@ def build_view(
     baseline: Sequence[SampleResult] = (),
     pool: Pool | None = None,
     url: str = "",
+    held: str | None = None,
 ) -> RunView:
     """The view of a run; `baseline` holds the results of verdict.baseline_run, `pool` is None for an API's model."""
     mine, theirs = _by_sample(results), _by_sample(baseline)
@@ -121,6 +123,7 @@ def build_view(
         cost=cost_of(results, pool=pool, summary=run.summary),
         latency=latency_of(run, results),
         url=url,
+        held=held,
     )
 
 

@@ -15,6 +15,7 @@ from evalwindow.errors import BadInput, Conflict
 from evalwindow.model import RunState, Source, Tier
 from evalwindow.report.document import RunDocument, run_document, sample_document
 from evalwindow.report.gather import gather, run_url
+from evalwindow.report.holds import Holds
 from evalwindow.services import Services
 from evalwindow.store.rows import RunRow
 from evalwindow.web.access import Submitter, Team, WithServices
@@ -79,7 +80,9 @@ def runs(
         branch=branch,
         before=before,
     )
-    return RunList(runs=[_document(run, services) for run in found], next=found[-1].id if len(found) == limit else None)
+    holds = Holds.read(services.store, services.config)
+    documents = [_document(run, services, held=holds.of(run)) for run in found]
+    return RunList(runs=documents, next=found[-1].id if len(found) == limit else None)
 
 
 @router.get("/{run_id}", response_model=RunDocument)
@@ -92,7 +95,7 @@ async def run(
 ) -> RunDocument:
     """One run; with `wait` the answer comes when the run is final, after that many seconds at the latest."""
     if not wait:
-        return _document(await asyncio.to_thread(own_run, services, run_id, team), services)
+        return await asyncio.to_thread(_own_document, services, run_id, team)
     waiting: Waiting = request.app.state.waiting
     deadline = asyncio.get_running_loop().time() + wait
     with waiting.on(run_id) as news:
@@ -100,7 +103,7 @@ async def run(
         while not found.state.final and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await waiting.pause(news, left)
             found = await asyncio.to_thread(own_run, services, run_id, team)
-    return _document(found, services)
+    return _document(found, services) if found.state.final else await asyncio.to_thread(_present, found, services)
 
 
 @router.get("/{run_id}/samples", response_model=SampleList)
@@ -159,8 +162,21 @@ def _check_source(source: Source, *, team: str, config: Config) -> None:
         )
 
 
-def _document(run: RunRow, services: Services) -> RunDocument:
-    return run_document(run, url=run_url(run.id, base_url=services.settings.base_url))
+def _own_document(services: Services, run_id: str, team: str | None) -> RunDocument:
+    return _present(own_run(services, run_id, team), services)
+
+
+def _present(run: RunRow, services: Services) -> RunDocument:
+    """With what holds it."""
+    if run.state.final:
+        return _document(run, services)
+    holds = Holds.read(services.store, services.config)
+    judges = services.store.suite(run.suite_digest).judges if holds.breakers else ()
+    return _document(run, services, held=holds.of(run, judges=judges))
+
+
+def _document(run: RunRow, services: Services, *, held: str | None = None) -> RunDocument:
+    return run_document(run, url=run_url(run.id, base_url=services.settings.base_url), held=held)
 
 
 def _urls(run: RunRow, services: Services) -> RunUrls:

@@ -143,5 +143,5 @@ def test_the_json_s_keys_are_these():
     assert keys == {
         *("format", "id", "key", "team", "suite", "suite_digest", "tier", "pool", "model", "state", "answer", "error"),
         *("candidate", "source", "provenance", "summary", "verdict", "created_at", "started_at", "concluded_at", "url"),
-        *("cost", "latency", "samples", "void", "window_end", "prefix_hit_rate", "joined_to"),
+        *("cost", "latency", "samples", "void", "window_end", "prefix_hit_rate", "joined_to", "held"),
     }
