@@ -25,15 +25,14 @@ from evalwindow.processes import Exit, await_ready, read_procfile, stop_all
 from evalwindow.settings import Settings, read_settings
 from evalwindow.store import Store
 from tests.airflow.scene import open_apis, write_config
-from tests.real import conftest as real
+from tests.fixtures.servers import database_url, home, migrate, postgres, redis, store
 from tests.real.house import Api
 
 ROOT = Path(__file__).parents[2]
 READY_S = 300.0
 DAG_S = 120.0
 
-# For tests that need no running Airflow.
-home, postgres, redis, database_url, store = real.home, real.postgres, real.redis, real.database_url, real.store
+__all__ = ["database_url", "home", "postgres", "redis", "store"]  # for tests that need no running Airflow
 
 # Airflow imported by a test itself: it writes its configuration into a home, and knows the plugin.
 _scratch = tempfile.mkdtemp(prefix="evalwindow-airflow-imported-")
@@ -78,10 +77,10 @@ def apis() -> Iterator[dict[str, Api]]:
 @pytest.fixture(scope="session")
 def airflow(apis: dict[str, Api]) -> Iterator[World]:
     """Airflow with the windows of scene.py and the DAGs of tests/airflow/dags; no web app, no dispatcher, no GPU."""
-    home = Path(tempfile.mkdtemp(prefix="evalwindow-airflow-"))
-    with airflow_running(home, config=write_config(home / "config", apis)) as world:
-        yield world
-    shutil.rmtree(home, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="evalwindow-airflow-", ignore_cleanup_errors=True) as folder:
+        config = write_config(Path(folder) / "config", apis)
+        with airflow_running(Path(folder), config=config) as world:
+            yield world
 
 
 @contextmanager
@@ -100,9 +99,9 @@ def airflow_running(home: Path, *, config: Path = ROOT / "evalwindow.yaml") -> I
             "EVALWINDOW_CONFIG": str(config),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": _bundles(),
         }
+        migrate(postgres.url)
         store = Store(postgres.url)
         cleanup.callback(store.close)
-        store.migrate()
         airflow = prepare(
             home=home,
             checkout=ROOT,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,30 +13,15 @@ import pytest_asyncio
 
 from demo.github_standin import Standin
 from demo.walkthrough.stage import ROOT, Stage, new_secret, on_stage, stack_running, standin_running
-from evalwindow.embedded import Server, start_postgres, start_redis
+from evalwindow.embedded import start_postgres, start_redis
 from evalwindow.engines.paths import EnginePaths
 from evalwindow.engines.record import read_record
 from evalwindow.store import Store
 from evalwindow.up import Stack
+from soak.servers import Mortal
 from tests.real.engines.unit import VLLM_CACHE
 
 READY_S = 300.0
-
-
-class Restartable:
-    """A server that can be taken away and brought back at the same address."""
-
-    def __init__(self, start: Callable[[], Server]) -> None:
-        self._start = start
-        self._server = start()
-        self.url = self._server.url
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def start(self) -> None:
-        self._server = self._start()
-        assert self._server.url == self.url
 
 
 @dataclass
@@ -45,8 +29,8 @@ class World:
     """The stack and what it stands on."""
 
     stack: Stack
-    postgres: Restartable
-    redis: Restartable
+    postgres: Mortal
+    redis: Mortal
     github: Standin
     store: Store
     webhook_secret: str
@@ -65,10 +49,14 @@ class World:
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    home = Path(tempfile.mkdtemp(prefix="evalwindow-"))  # short, for sockets
+    with tempfile.TemporaryDirectory(prefix="evalwindow-", ignore_cleanup_errors=True) as folder:  # short, for sockets
+        yield from _world(Path(folder))
+
+
+def _world(home: Path) -> Iterator[World]:
     _know_models(home / "home")
-    postgres = Restartable(lambda: start_postgres(home / "servers"))
-    redis = Restartable(lambda: start_redis(home / "servers"))
+    postgres = Mortal(lambda: start_postgres(home / "servers"))
+    redis = Mortal(lambda: start_redis(home / "servers"))
     github, secret = Standin(), new_secret()
     environ = {
         "EVALWINDOW_DATABASE_URL": postgres.url,
@@ -91,7 +79,6 @@ def world() -> Iterator[World]:
         store.close()
     redis.stop()
     postgres.stop()
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def _know_models(home: Path) -> None:

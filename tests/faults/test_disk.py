@@ -93,9 +93,9 @@ async def test_a_verdict_is_told_while_its_page_waits_for_room(house, services, 
     assert len(github.comments) == 1
 
 
-async def test_results_that_the_database_has_no_room_for_wait_and_no_attempt_is_lost(servers_home, services, caplog):
+async def test_results_that_the_database_has_no_room_for_wait_and_no_attempt_is_lost(home, services, caplog):
     run = await asyncio.to_thread(flow.submit, services, wish("echo"))
-    with mounted(servers_home / "small", size="256k") as disk, rows_on(disk, services.store.url, table="result"):
+    with mounted(home / "small", size="256k") as disk, rows_on(disk, services.store.url, table="result"):
         disk.fill()
         shards = services.store.shards(run.id)
         work = [asyncio.create_task(flow.run_shard(services, shard.id)) for shard in shards]

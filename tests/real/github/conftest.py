@@ -16,11 +16,6 @@ from evalwindow.settings import Settings
 from tests.real.github.serving import serving
 
 
-@pytest.fixture
-def standin() -> Standin:
-    return Standin()
-
-
 @pytest_asyncio.fixture
 async def github_url(standin: Standin) -> AsyncIterator[str]:
     async with serving(create_app(standin)) as url:

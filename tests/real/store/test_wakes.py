@@ -2,10 +2,7 @@
 
 import asyncio
 import datetime as dt
-import shutil
-import tempfile
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -179,15 +176,14 @@ async def test_a_listener_whose_connection_is_ended_makes_another(store, caplog)
     assert caplog.text.count("no wake-ups from PostgreSQL") == 1
 
 
-async def test_a_listener_outlives_its_server(caplog):
-    home = Path(tempfile.mkdtemp(prefix="evalwindow-"))
-    postgres = start_postgres(home, durable=False)
+async def test_a_listener_outlives_its_server(caplog, own_home):
+    postgres = start_postgres(own_home, durable=False)
     store = Store(postgres.url)
     try:
         async with hearing(store) as ears:
             await asyncio.to_thread(postgres.stop)
             assert await ears.change() is False
-            postgres = await asyncio.to_thread(start_postgres, home, durable=False)
+            postgres = await asyncio.to_thread(start_postgres, own_home, durable=False)
             assert await ears.change() is True
             tell(store, "again")
             assert await ears.next() == "again"
@@ -195,7 +191,6 @@ async def test_a_listener_outlives_its_server(caplog):
     finally:
         store.close()
         postgres.stop()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 async def test_who_listens_and_hears_nothing_says_so_and_never_claims_to_listen(store, monkeypatch, caplog):

@@ -29,11 +29,6 @@ SECRET = "tell nobody"
 
 
 @pytest.fixture
-def standin() -> Standin:
-    return Standin()
-
-
-@pytest.fixture
 def suites(tmp_path: Path) -> Path:
     """A smoke and a regression suite of four samples each."""
     folder = tmp_path / "suites"
