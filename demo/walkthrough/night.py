@@ -16,7 +16,7 @@ from evalwindow.airflow_processes import Airflow
 from evalwindow.model import Answer, Purpose
 from evalwindow.report.words import seconds
 from evalwindow.store import Store
-from evalwindow.store.rows import EntryRow, NightRow
+from evalwindow.store.night_rows import EntryRow, NightRow
 
 T = TypeVar("T")
 NIGHT, PROMOTION = "nightly_regression", "promote_baseline"

@@ -15,7 +15,7 @@ from evalwindow.airflow.params import choices, hours, night_key
 if TYPE_CHECKING:
     from evalwindow.nights.settling import Settled
     from evalwindow.services import Services
-    from evalwindow.store.rows import EntryRow, NightRow
+    from evalwindow.store.night_rows import EntryRow, NightRow
 
 log = logging.getLogger(__name__)
 

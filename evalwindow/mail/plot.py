@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from evalwindow.model import Answer
 from evalwindow.report import words
-from evalwindow.store.rows import TrendPoint
+from evalwindow.store.night_rows import TrendPoint
 
 if TYPE_CHECKING:  # it takes most of a second to import
     from matplotlib.axes import Axes

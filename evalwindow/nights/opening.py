@@ -14,8 +14,10 @@ from evalwindow.errors import BadInput, UnknownName
 from evalwindow.flow import promoted
 from evalwindow.model import Candidate, EngineInfo, EntryState, Purpose, RunState, Tier
 from evalwindow.services import Services
+from evalwindow.store.engine_rows import EngineRow
+from evalwindow.store.night_rows import NewEntry, NewNight, NightRow
 from evalwindow.store.pools import ENGINE_SEEN_S
-from evalwindow.store.rows import EngineRow, NewEntry, NewNight, NightRow, RunRow
+from evalwindow.store.rows import RunRow
 from evalwindow.suites import Suite
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from evalwindow.model import Answer, Purpose, RunState
 from evalwindow.services import Services
-from evalwindow.store.rows import EntryRow, NightRow, RunRow
+from evalwindow.store.night_rows import EntryRow, NightRow
+from evalwindow.store.rows import RunRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from evalwindow.errors import BadInput, NotFound, TryLater
 from evalwindow.model import EntryState, Purpose, RunState, Source
 from evalwindow.nights.opening import candidate_of
 from evalwindow.services import Services
-from evalwindow.store.rows import EntryRow, NightRow, RunRow
+from evalwindow.store.night_rows import EntryRow, NightRow
+from evalwindow.store.rows import RunRow
 
 BEGUN = (EntryState.STARTED, EntryState.RESUMED)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evalwindow.datasets import DatasetReport, asked, to_document, validate_all
 from evalwindow.model import EntryState
 from evalwindow.services import Services
-from evalwindow.store.rows import EntryRow
+from evalwindow.store.night_rows import EntryRow
 
 ROWS_NAMED = 5  # of a finding, in an entry's note
 FINDINGS_NAMED = 8

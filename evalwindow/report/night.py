@@ -17,7 +17,8 @@ from evalwindow.report.view import RunView
 from evalwindow.report.words import without_answer
 from evalwindow.store import Store
 from evalwindow.store.breaker_rows import BreakerEvent
-from evalwindow.store.rows import EntryRow, NightRow, RunRow, TrendPoint
+from evalwindow.store.night_rows import EntryRow, NightRow, TrendPoint
+from evalwindow.store.rows import RunRow
 from evalwindow.windows import next_occurrence
 
 TREND = 30  # nights

@@ -15,7 +15,8 @@ from evalwindow.report.night import NightLine, NightView, is_over, night_view
 from evalwindow.report.night_words import headline, sentence
 from evalwindow.report.page import render
 from evalwindow.store import Store
-from evalwindow.store.rows import EntryRow, NightRow, RunRow
+from evalwindow.store.night_rows import EntryRow, NightRow
+from evalwindow.store.rows import RunRow
 from evalwindow.windows import next_occurrence
 
 NIGHTS, RUNS = 14, 25  # on a page

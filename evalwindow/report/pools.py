@@ -14,9 +14,8 @@ from evalwindow.report.headline import Tone
 from evalwindow.report.links import Links
 from evalwindow.report.page import render
 from evalwindow.store import Store
-from evalwindow.store.engine_rows import EngineLoad, LaneLoad, Rollout, RolloutStep
+from evalwindow.store.engine_rows import EngineLoad, EngineRow, LaneLoad, Rollout, RolloutStep
 from evalwindow.store.pools import AVAILABLE, ENGINE_SEEN_S, STOPPED
-from evalwindow.store.rows import EngineRow
 
 SILENT = "silent"  # of an engine that gave no sign of life and did not say that it ends
 SILENT_FOR = dt.timedelta(days=1)  # then nobody looks for it any more

@@ -15,8 +15,9 @@ from evalwindow.report.links import Links
 from evalwindow.report.listing import score_of
 from evalwindow.report.page import render
 from evalwindow.store import Store
+from evalwindow.store.night_rows import TrendPoint
 from evalwindow.store.overview import NightSuite
-from evalwindow.store.rows import RunRow, TrendPoint
+from evalwindow.store.rows import RunRow
 
 NIGHTS = 30
 

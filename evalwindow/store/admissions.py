@@ -20,8 +20,9 @@ from evalwindow.store.documents import to_document
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.joined import to_join
+from evalwindow.store.night_tables import night
 from evalwindow.store.rows import NewRun
-from evalwindow.store.tables import night, run, shard
+from evalwindow.store.tables import run, shard
 from evalwindow.store.usage import count, standing
 from evalwindow.store.wakes import Topic, waking
 

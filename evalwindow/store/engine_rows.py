@@ -1,10 +1,12 @@
-"""What the store says of engines' work and of their rolling replacement."""
+"""What the store says of engines, their work and their rolling replacement."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from evalwindow.model import EngineInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +78,17 @@ class Rollout:
     @property
     def open(self) -> bool:
         return self.state in ("requested", "rolling")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRow:
+    """The last sign of life of one engine."""
+
+    pool: str
+    worker: str
+    info: EngineInfo | None  # None: it never got ready
+    state: str
+    seen_at: dt.datetime
+    since: dt.datetime  # in this state, with this engine
+    generation: int = 0  # of the worker's engines, from 1
+    load: EngineLoad | None = None  # None: nothing was measured yet

@@ -15,8 +15,9 @@ from evalwindow.store.deliveries import queue_known, queue_once
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.joined import go_on
-from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow
-from evalwindow.store.tables import night, night_entry, result, run, shard
+from evalwindow.store.night_rows import EntryRow, NewEntry, NewNight, NightRow
+from evalwindow.store.night_tables import night, night_entry
+from evalwindow.store.tables import result, run, shard
 from evalwindow.store.wakes import Topic, waking
 
 IN_HAND = (ShardState.DISPATCHED, ShardState.RUNNING)

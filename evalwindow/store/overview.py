@@ -12,10 +12,12 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from evalwindow.model import Purpose, RunState, Tier
 from evalwindow.store.database import Database
+from evalwindow.store.night_rows import EntryRow
+from evalwindow.store.night_tables import night, night_entry
 from evalwindow.store.nights import RUNS, UNFINISHED, gpu_seconds, read_entries
-from evalwindow.store.rows import EntryRow, RunRow
+from evalwindow.store.rows import RunRow
 from evalwindow.store.runs import read_run
-from evalwindow.store.tables import dataset_report, night, night_entry, run, shard
+from evalwindow.store.tables import dataset_report, run, shard
 
 RECENT = 1000  # runs whose names make the filters
 

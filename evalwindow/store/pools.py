@@ -8,9 +8,8 @@ from sqlalchemy.dialects.postgresql import insert
 from evalwindow.model import EngineInfo
 from evalwindow.store.database import Database, lease
 from evalwindow.store.documents import from_document, to_document
-from evalwindow.store.engine_rows import EngineLoad
+from evalwindow.store.engine_rows import EngineLoad, EngineRow
 from evalwindow.store.engine_tables import engine
-from evalwindow.store.rows import EngineRow
 from evalwindow.store.wakes import Topic, waking
 
 ENGINE_SEEN_S = 60.0  # an engine that was silent for longer is missing

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from evalwindow.model import Answer, Purpose, RunState, Summary, Verdict
 from evalwindow.store.database import Database
 from evalwindow.store.documents import from_document
-from evalwindow.store.rows import TrendPoint
-from evalwindow.store.tables import dataset_report, night_entry, result, run
+from evalwindow.store.night_rows import TrendPoint
+from evalwindow.store.night_tables import night_entry
+from evalwindow.store.tables import dataset_report, result, run
 
 
 class Reports(Database):

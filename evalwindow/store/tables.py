@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from evalwindow.model import EntryState, RunState, ShardState
+from evalwindow.model import RunState, ShardState
 from evalwindow.store.types import Document, Exact, String
 
 metadata = MetaData(
@@ -37,11 +37,11 @@ metadata = MetaData(
 Time = DateTime(timezone=True)
 
 
-def _one_of(*states: str) -> CheckConstraint:
+def one_of(*states: str) -> CheckConstraint:
     return CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
 
 
-def _now(name: str) -> Column[object]:
+def moment(name: str) -> Column[object]:
     return Column(name, Time, nullable=False, server_default=func.now())
 
 
@@ -60,12 +60,12 @@ event = Table(
     Column("lease_until", Time),
     _count("attempts"),
     Column("error", String),
-    _now("received_at"),
+    moment("received_at"),
     Column("subject", String),  # what it tells of: owner/name#number
     Column("ordinal", BigInteger),  # a later event of the subject says all that this one says; null: none does
     Column("told_at", Time),  # when GitHub was told that it was refused
     UniqueConstraint("delivery"),
-    _one_of("received", "processing", "done", "refused", "failed"),
+    one_of("received", "processing", "done", "refused", "failed"),
     Index("event_open_idx", "id", postgresql_where=text("state IN ('received', 'processing')")),
     Index("event_subject_idx", "subject", "ordinal", "id", postgresql_where=text("ordinal IS NOT NULL")),
     Index("event_told_idx", "told_at", postgresql_where=text("told_at IS NOT NULL")),
@@ -77,29 +77,6 @@ suite_version = Table(
     Column("digest", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("document", Exact, nullable=False),
-)
-
-night = Table(
-    "night",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("key", String, nullable=False),  # idempotency
-    Column("window", String, nullable=False),
-    Column("team", String, nullable=False),
-    Column("branch", String, nullable=False),
-    Column("starts_at", Time, nullable=False),
-    Column("ends_at", Time, nullable=False),
-    Column("budget_gpu_s", Double),
-    Column("dry_run", Boolean, nullable=False),
-    Column("url", String),  # of whoever runs it, for people
-    Column("closed_at", Time),  # before ends_at, for close_reason
-    Column("close_reason", String),
-    Column("settled_at", Time),  # its verdicts are known and told
-    Column("void", String),  # why none of its verdicts counts
-    _now("created_at"),
-    UniqueConstraint("key"),
-    Index("night_window_idx", "window", "id"),
-    Index("night_open_idx", "id", postgresql_where=text("closed_at IS NULL AND settled_at IS NULL")),
 )
 
 run = Table(
@@ -127,7 +104,7 @@ run = Table(
     Column("verdict", Document),
     Column("answer", String),
     Column("error", String),
-    _now("created_at"),
+    moment("created_at"),
     Column("started_at", Time),
     Column("concluded_at", Time),
     Column("owner", String),  # who waits for it outside, e.g. an orchestrator's task: only that one may cancel it
@@ -138,7 +115,7 @@ run = Table(
     Column("trimmed_at", Time),  # its outputs were removed; scores, usage and latency stay
     Column("joined_to", ForeignKey("run.id", ondelete="SET NULL")),  # asks the same: this one waits for its answers
     UniqueConstraint("key"),
-    _one_of(*RunState),
+    one_of(*RunState),
     Index("run_pull_request_idx", "repo", "pull_request", "suite"),
     Index("run_suite_idx", "suite", "id"),
     Index("run_team_idx", "team", "id"),
@@ -153,25 +130,6 @@ run = Table(
     ),
 )
 
-night_entry = Table(
-    "night_entry",
-    metadata,
-    Column("id", String, primary_key=True),
-    Column("night_id", ForeignKey("night.id", ondelete="CASCADE"), nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("suite", String, nullable=False),
-    Column("model", String, nullable=False),
-    Column("purpose", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("run_id", ForeignKey("run.id")),
-    Column("baseline_run", String),  # that it is to be judged against; null: the promoted one
-    Column("provenance_key", String),  # all that its answer depends on
-    Column("note", String),  # for people: why it is in this state
-    UniqueConstraint("night_id", "suite", "model", "purpose"),
-    _one_of(*EntryState),
-    Index("night_entry_run_idx", "run_id"),
-)
-
 dataset_report = Table(
     "dataset_report",
     metadata,
@@ -180,7 +138,7 @@ dataset_report = Table(
     Column("digest", String, nullable=False),  # sha256 of the dataset's bytes
     Column("ok", Boolean, nullable=False),
     Column("document", Document, nullable=False),
-    _now("at"),
+    moment("at"),
     Index("dataset_report_suite_idx", "suite", "at"),
 )
 
@@ -206,7 +164,7 @@ shard = Table(
     Column("worker", String),
     Column("error", String),
     UniqueConstraint("run_id", "seq"),
-    _one_of(*ShardState),
+    one_of(*ShardState),
     Index("shard_pending_idx", "pool", "tier", "team", "id", postgresql_where=text("state = 'pending'")),
     Index("shard_inflight_idx", "pool", "tier", "team", postgresql_where=text("state IN ('dispatched', 'running')")),
     Index("shard_lease_idx", "lease_until", postgresql_where=text("state = 'running'")),
@@ -238,7 +196,7 @@ result = Table(
     Column("cost", Double, nullable=False),
     Column("latency_s", Double, nullable=False),
     Column("quarantined", Boolean, nullable=False, server_default=text("false")),  # not asked: it ends engines
-    _now("at"),
+    moment("at"),
 )
 
 completion_cache = Table(
@@ -246,7 +204,7 @@ completion_cache = Table(
     metadata,
     Column("key", String, primary_key=True),
     Column("document", Exact, nullable=False),
-    _now("at"),  # when it was last asked for, give or take a day
+    moment("at"),  # when it was last asked for, give or take a day
     Index("completion_cache_at_idx", "at"),
 )
 
@@ -257,7 +215,7 @@ artifact = Table(
     Column("kind", String, nullable=False),
     Column("name", String, nullable=False),
     Column("size", BigInteger, nullable=False),  # bytes of all files
-    _now("created_at"),  # when it was last put
+    moment("created_at"),  # when it was last put
 )
 
 artifact_file = Table(
@@ -277,7 +235,7 @@ baseline = Table(
     Column("run_id", ForeignKey("run.id"), nullable=False),
     Column("promoted_by", String, nullable=False),
     Column("reason", String, nullable=False),
-    _now("at"),
+    moment("at"),
     Column("retired_at", Time),
     Index("baseline_active_key", "suite", "branch", unique=True, postgresql_where=text("retired_at IS NULL")),
 )
@@ -293,13 +251,13 @@ delivery = Table(
     Column("state", String, nullable=False),
     Column("again", Boolean, nullable=False, server_default=text("false")),  # news came while it was being sent
     _count("attempts"),
-    _now("next_at"),
+    moment("next_at"),
     Column("lease_until", Time),
     Column("external_id", String),  # of the check or comment, to edit it in place
     Column("error", String),
-    _now("created_at"),
+    moment("created_at"),
     Column("sent_at", Time),
-    _one_of("waiting", "sending", "sent", "failed"),
+    one_of("waiting", "sending", "sent", "failed"),
     CheckConstraint("num_nonnulls(run_id, night_id, breaker_event_id) = 1", name="subject"),
     Index("delivery_run_idx", "run_id", postgresql_where=text("run_id IS NOT NULL")),
     Index("delivery_night_idx", "night_id", postgresql_where=text("night_id IS NOT NULL")),
@@ -314,7 +272,7 @@ team_token = Table(
     Column("team", String, nullable=False),
     Column("hash", String, nullable=False),  # SHA-256 of the secret, hex
     Column("scopes", ARRAY(String), nullable=False, server_default=text("'{promote,submit}'")),
-    _now("created_at"),
+    moment("created_at"),
     Column("expires_at", Time),  # null: never
     Column("last_used_at", Time),
     Column("revoked_at", Time),

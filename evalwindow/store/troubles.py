@@ -14,10 +14,12 @@ from evalwindow.store.database import Database
 from evalwindow.store.deliveries import read_delivery
 from evalwindow.store.endings import OPEN
 from evalwindow.store.joined import WAITS
+from evalwindow.store.night_rows import NightRow
+from evalwindow.store.night_tables import night
 from evalwindow.store.nights import IN_HAND, read_night
-from evalwindow.store.rows import DeliveryRow, NightRow, RunRow, ShardRow
+from evalwindow.store.rows import DeliveryRow, RunRow, ShardRow
 from evalwindow.store.runs import read_run, read_shard
-from evalwindow.store.tables import delivery, night, run, shard
+from evalwindow.store.tables import delivery, run, shard
 
 MOST = 100  # rows of each kind
 

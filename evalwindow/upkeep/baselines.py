@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from evalwindow.config import ReplayModel
 from evalwindow.model import Purpose, Tier
 from evalwindow.services import Services
-from evalwindow.store.rows import BaselineRow, NewEntry, NewNight, RunRow
+from evalwindow.store.night_rows import NewEntry, NewNight
+from evalwindow.store.rows import BaselineRow, RunRow
 
 WINDOW = "upkeep:"  # begins the names of these nights' windows; a configured one has no colon
 

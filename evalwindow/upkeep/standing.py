@@ -14,8 +14,9 @@ from evalwindow.quota import period_quotas
 from evalwindow.report.breakers import gather_breakers
 from evalwindow.report.words import counted, moment
 from evalwindow.services import Services
+from evalwindow.store.engine_rows import EngineRow
 from evalwindow.store.pools import ENGINE_SEEN_S, STOPPED
-from evalwindow.store.rows import EngineRow, RunRow, ShardRow
+from evalwindow.store.rows import RunRow, ShardRow
 from evalwindow.upkeep.baselines import WINDOW, lonely
 from evalwindow.windows import next_occurrence
 

@@ -15,9 +15,10 @@ from evalwindow.breakers import Phase
 from evalwindow.breakers.ids import team_of
 from evalwindow.services import Services
 from evalwindow.store import Store
+from evalwindow.store.engine_rows import EngineRow
 from evalwindow.store.figures import TeamTotals, Totals
 from evalwindow.store.pools import ENGINE_SEEN_S
-from evalwindow.store.rows import EngineRow, Scope
+from evalwindow.store.rows import Scope
 from evalwindow.web.access import WithServices, at_home, bearer
 
 router = APIRouter(tags=["health"], include_in_schema=False)

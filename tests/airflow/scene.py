@@ -16,7 +16,8 @@ import yaml
 from evalwindow.airflow_api import AirflowApi, DagRun, TaskInstance
 from evalwindow.model import RunState
 from evalwindow.store import Store
-from evalwindow.store.rows import EntryRow, NightRow, RunRow
+from evalwindow.store.night_rows import EntryRow, NightRow
+from evalwindow.store.rows import RunRow
 from tests.real.house import Api, launch
 from tests.unit.worlds import rows, write_suite
 

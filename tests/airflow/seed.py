@@ -28,8 +28,10 @@ from evalwindow.model import (
     Usage,
 )
 from evalwindow.store import Store
-from evalwindow.store.rows import ClaimedShard, EntryRow, NewEntry, NewNight, NewRun, NightRow
-from evalwindow.store.tables import baseline, night, night_entry, run
+from evalwindow.store.night_rows import EntryRow, NewEntry, NewNight, NightRow
+from evalwindow.store.night_tables import night, night_entry
+from evalwindow.store.rows import ClaimedShard, NewRun
+from evalwindow.store.tables import baseline, run
 from evalwindow.suites import Suite, load_suite
 from tests.airflow.answers import answer_to, difficulty, evenly, skill_of
 

@@ -20,7 +20,7 @@ from evalwindow.model import Answer, Candidate, RunState, ShardState, Source
 from evalwindow.queue import Queue
 from evalwindow.services import build
 from evalwindow.settings import Settings
-from evalwindow.store.rows import NewNight
+from evalwindow.store.night_rows import NewNight
 from evalwindow.store.tables import run as run_table
 from tests.unit.worlds import rows, write_outputs, write_suite
 

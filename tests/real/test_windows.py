@@ -10,7 +10,7 @@ from evalwindow import flow
 from evalwindow.admission import Submission
 from evalwindow.model import Candidate, Completion, EntryState, RunState, SampleResult, Score, ShardState, Usage
 from evalwindow.report.headline import word_of
-from evalwindow.store.rows import NewEntry, NewNight
+from evalwindow.store.night_rows import NewEntry, NewNight
 from tests.real.house import TEAM, ended, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -116,7 +116,7 @@ def test_workers_keep_to_the_end_by_their_own_clocks_when_nobody_tells_them(hous
     until(first.is_left)
     assert len(house.api.asked) <= SLOTS
     assert len(first.recorded) == len(house.api.asked)
-    assert heard(house) == 0
+    assert heard(house) <= 1  # by the statement that wrote the other one's end: no prompt was left to start by then
     second = Night(services, "second").go_on_with(first.run_id)
     second.check_done()
     assert sorted(house.api.asked) == EVERY_PROMPT

@@ -18,8 +18,7 @@ import pytest
 from evalwindow.embedded import Server
 from evalwindow.engines.digests import model_digest
 from evalwindow.store import Store
-from evalwindow.store.engine_rows import Rollout
-from evalwindow.store.rows import EngineRow
+from evalwindow.store.engine_rows import EngineRow, Rollout
 from tests.real.engines.reader import Reader
 from tests.real.engines.tiny import write_model
 from tests.real.engines.unit import POOL, GpuUnit, family, gone

@@ -21,7 +21,7 @@ from evalwindow.nights.watching import watch
 from evalwindow.report.night import gather_night
 from evalwindow.services import build
 from evalwindow.settings import Settings
-from evalwindow.store.tables import night as night_table
+from evalwindow.store.night_tables import night as night_table
 from tests.unit.worlds import rows, write_outputs, write_suite
 
 SAMPLES = 60

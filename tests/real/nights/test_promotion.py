@@ -14,7 +14,7 @@ from evalwindow.errors import BadInput, Conflict, NotFound, ServiceDown
 from evalwindow.model import EntryState, Purpose
 from evalwindow.nights.promotion import behind, promote, promotions
 from evalwindow.report.words import without_answer
-from evalwindow.store.rows import NewEntry, NewNight
+from evalwindow.store.night_rows import NewEntry, NewNight
 from evalwindow.web.app import create_app
 from tests.real.github.serving import serving
 from tests.real.house import until

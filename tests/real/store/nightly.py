@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import update
 
 from evalwindow.model import EntryState
-from evalwindow.store import tables
-from evalwindow.store.rows import EntryRow, NewEntry, NewNight, NightRow, RunRow
+from evalwindow.store import night_tables, tables
+from evalwindow.store.night_rows import EntryRow, NewEntry, NewNight, NightRow
+from evalwindow.store.rows import RunRow
 from tests.real.store.world import World
 
 HOUR = dt.timedelta(hours=1)
@@ -61,6 +62,6 @@ def ended(world: World, night: NightRow) -> None:
     """Its time is over: as if it had begun two hours ago."""
     past = now() - dt.timedelta(seconds=1)
     with world.store._transaction() as connection:
-        connection.execute(update(tables.night).where(tables.night.c.id == night.id).values(ends_at=past))
+        connection.execute(update(night_tables.night).where(night_tables.night.c.id == night.id).values(ends_at=past))
         of_night = tables.run.c.night_id == night.id
         connection.execute(update(tables.run).where(of_night).values(window_end=past))

@@ -6,7 +6,7 @@ from sqlalchemy import update
 from evalwindow.errors import NotFound
 from evalwindow.model import Completion, EntryState, Purpose, RunState, ShardState, Tier, Usage
 from evalwindow.store import tables
-from evalwindow.store.rows import NewEntry
+from evalwindow.store.night_rows import NewEntry
 from tests.real.store.nightly import HOUR, begun, ended, night_of, now
 from tests.real.store.world import at_once, result
 

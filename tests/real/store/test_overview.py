@@ -3,8 +3,8 @@ import datetime as dt
 import pytest
 
 from evalwindow.model import EntryState, Purpose
+from evalwindow.store.night_rows import NewEntry, NewNight
 from evalwindow.store.overview import NightSuite
-from evalwindow.store.rows import NewEntry, NewNight
 from tests.real.store.world import result
 
 

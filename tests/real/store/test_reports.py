@@ -6,7 +6,7 @@ from sqlalchemy import update
 
 from evalwindow.model import Answer, EntryState, Purpose, Source
 from evalwindow.store import tables
-from evalwindow.store.rows import NewEntry
+from evalwindow.store.night_rows import NewEntry
 from tests.real.store.nightly import night_of
 from tests.real.store.world import SUMMARY, VERDICT, result
 

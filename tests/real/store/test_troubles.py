@@ -3,7 +3,7 @@ import datetime as dt
 from sqlalchemy import text
 
 from evalwindow.model import Candidate, Tier
-from evalwindow.store.rows import NewNight
+from evalwindow.store.night_rows import NewNight
 from tests.real.store.world import OVER, World
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)

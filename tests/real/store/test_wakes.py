@@ -13,7 +13,7 @@ from evalwindow.errors import Replayed
 from evalwindow.model import Tier
 from evalwindow.store import Store
 from evalwindow.store.listener import Listener
-from evalwindow.store.rows import NewNight
+from evalwindow.store.night_rows import NewNight
 from evalwindow.store.wakes import RUNS, WORK, Topic
 from tests.real.store.world import LEASE_S, SUMMARY, VERDICT
 

@@ -8,7 +8,7 @@ from evalwindow.config import Quota, Team
 from evalwindow.model import EntryState, Purpose
 from evalwindow.nights.promotion import promote
 from evalwindow.store.ids import new_id
-from evalwindow.store.rows import NewEntry, NewNight
+from evalwindow.store.night_rows import NewEntry, NewNight
 from evalwindow.upkeep import stale
 from tests.real.upkeep.house import NIGHTLY
 

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from evalwindow.model import EntryState
 from evalwindow.report.nights import Wish, gather_nights
 from evalwindow.store import Store
-from evalwindow.store.rows import NewEntry, NewNight
+from evalwindow.store.night_rows import NewEntry, NewNight
 from evalwindow.web.app import create_app
 from tests.airflow.seed import INVALID_NOTE, VOID
 from tests.real.github.serving import serving

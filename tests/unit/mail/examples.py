@@ -12,7 +12,8 @@ from evalwindow.mail.message import compose
 from evalwindow.mailbox import mailbox
 from evalwindow.model import Answer, EntryState, Purpose, RunState, SampleResult
 from evalwindow.report.night import NightCost, NightLine, NightView
-from evalwindow.store.rows import EntryRow, NightRow, RunRow, TrendPoint
+from evalwindow.store.night_rows import EntryRow, NightRow, TrendPoint
+from evalwindow.store.rows import RunRow
 from evalwindow.suites import Suite
 from tests.unit.report.examples import results_of, run_of, suite_of, view_of
 

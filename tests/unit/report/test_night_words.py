@@ -7,7 +7,7 @@ from evalwindow.config import Config
 from evalwindow.model import Answer, EntryState, Purpose, RunState
 from evalwindow.report.night import NightLine, night_view
 from evalwindow.report.night_words import headline, sentence
-from evalwindow.store.rows import EntryRow, NightRow
+from evalwindow.store.night_rows import EntryRow, NightRow
 from tests.unit.report.examples import concluded, results_of, run_of, suite_of
 
 NOW = dt.datetime(2026, 3, 3, 6, 30, tzinfo=dt.UTC)
