@@ -1,11 +1,13 @@
-"""Writes what shards compute: a shard's last results with its end, a slow one's every few seconds."""
+"""Writes what shards compute: a shard's last results with its end, a slow one's with those or every few seconds."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -17,7 +19,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH = 50  # results of one shard; a default shard's are written once, with its end
-EVERY_S = 10.0  # what is older is written, all of a process's shards in one statement
+EVERY_S = 10.0  # what is older is written
 LONGEST_PAUSE_S = 5.0
 
 
@@ -31,10 +33,45 @@ class Page:
     results: Sequence[SampleResult]
 
 
-class ResultStore(Protocol):
-    def write(self, pages: Sequence[Page], completions: Mapping[str, Completion]) -> int: ...
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """Leases that a statement renews by the way."""
 
-    def write_last(self, page: Page, completions: Mapping[str, Completion]) -> bool: ...
+    tokens: Mapping[str, int] = field(default_factory=dict)  # of held shards, by id
+    lease_s: float = 0.0
+
+
+NO_RENEWAL = Renewal()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What became of what was to be written."""
+
+    added: int = 0  # results that were new
+    last: bool = False  # a shard was marked done, and nothing of its run remains
+    leases: Mapping[str, str] = field(default_factory=dict)  # of a renewal: answers by shard id, as of Store.renew
+
+
+class Keeper(Protocol):
+    """Keeps the leases of this process."""
+
+    def due(self, done: Page | None) -> Renewal:
+        """What is worth renewing with that shard's end, which it leaves out."""
+
+    def heed(self, asked: Renewal, answers: Mapping[str, str], *, asked_at: float) -> None:
+        """`asked_at`: by time.monotonic()."""
+
+
+class ResultStore(Protocol):
+    def write(
+        self,
+        pages: Sequence[Page],
+        completions: Mapping[str, Completion],
+        *,
+        done: Page | None = None,
+        renewal: Renewal = NO_RENEWAL,
+    ) -> Written: ...
 
     def look_up(self, keys: Iterable[str], *, completions: bool = True) -> Known: ...
 
@@ -46,10 +83,14 @@ class ResultStore(Protocol):
 
 
 class Ledger:
-    """What the shards of one process have computed and nobody has written yet, and what they know of suspects."""
+    """What the shards of one process have computed and nobody has written yet, and what they know of suspects.
 
-    def __init__(self) -> None:
+    Whoever writes writes all of it, in one statement that renews the leases of `keeper`, too.
+    """
+
+    def __init__(self, keeper: Keeper | None = None) -> None:
         self.doubts = Doubts()
+        self._keeper = keeper
         self._unwritten: set[Recorder] = set()
         self._turn = asyncio.Lock()
         self._clock: asyncio.Task[None] | None = None
@@ -60,53 +101,69 @@ class Ledger:
         if self._clock is None or self._clock.done():
             self._clock = asyncio.create_task(self._soon())
 
-    async def write(self, recorder: Recorder) -> None:
-        """What this recorder has; when it returns, all that it was given is written."""
-        async with self._turn:
-            await self._write([recorder])
+    async def write(self, recorder: Recorder, *, ends: bool = False) -> bool:
+        """What this recorder has; when it returns, all that it was given is written.
 
-    async def write_last(self, recorder: Recorder) -> bool:
-        """What this recorder has, with its shard's end; True when nothing of its run remains."""
+        `ends`: with its shard's end; True when nothing of its run remains.
+        """
+        done = recorder if ends else None
         async with self._turn:
-            page, completions = recorder.take()
-            try:
-                last = await outlasting(lambda: recorder.store.write_last(page, completions))
-            except BaseException:
-                recorder.give_back(page, completions)
-                raise
-            self._forget([recorder])
-            return last
+            if recorder.empty and not ends:
+                return False
+            last = await self._together(recorder, done=done) if self._unwritten - {recorder} else None
+            return await self._write({recorder}, done=done) if last is None else last
 
     async def _soon(self) -> None:
         while self._unwritten:
             await asyncio.sleep(EVERY_S)
             async with self._turn:
-                try:
-                    await self._write(list(self._unwritten))
-                except Exception:  # whose fault it is shows when each shard writes its own
-                    log.exception("results of %d shards could not be written together", len(self._unwritten))
+                await self._together()
 
-    async def _write(self, recorders: Sequence[Recorder]) -> None:
+    async def _together(self, *recorders: Recorder, done: Recorder | None = None) -> bool | None:
+        """All that is there. None: that can't be; whose fault it is shows when each shard writes its own."""
+        unwritten = {*self._unwritten, *recorders}
+        try:
+            return await self._write(unwritten, done=done)
+        except Exception:
+            log.exception("results of %d shards could not be written together", len(unwritten))
+            return None
+
+    async def _write(self, recorders: Set[Recorder], *, done: Recorder | None = None) -> bool:
         """One statement; what can't be written goes back to whom it is from."""
         if not recorders:
-            return
+            return False
         taken = {recorder: recorder.take() for recorder in recorders}
+        last = taken[done][0] if done else None
         pages = [page for page, _ in taken.values() if page.results]
         completions = {key: each for _, kept in taken.values() for key, each in kept.items()}
-        store = recorders[0].store
+        store = next(iter(recorders)).store
         try:
-            if pages or completions:
-                await outlasting(lambda: store.write(pages, completions))
+            written = await self._renewing(partial(store.write, pages, completions), done=last)
         except BaseException:
             for recorder, (page, kept) in taken.items():
                 recorder.give_back(page, kept)
             raise
         self._forget(recorders)
+        return written.last
+
+    async def _renewing(self, write: Callable[..., Written], *, done: Page | None) -> Written:
+        """Whoever comes by PostgreSQL renews the leases that will have to be soon."""
+        renewal = self._keeper.due(done) if self._keeper else NO_RENEWAL
+
+        def once() -> tuple[float, Written]:
+            return time.monotonic(), write(done=done, renewal=renewal)
+
+        asked_at, written = await outlasting(once)
+        if self._keeper is not None:
+            self._keeper.heed(renewal, written.leases, asked_at=asked_at)
+        return written
 
     def _forget(self, recorders: Iterable[Recorder]) -> None:
+        """These are written; what is left is newer, and the clock begins anew for it."""
         self._unwritten.difference_update(each for each in recorders if each.empty)
-        if not self._unwritten and self._clock is not None and self._clock is not asyncio.current_task():
+        if self._clock is not None and self._clock is not asyncio.current_task():
             self._clock.cancel()
+            self._clock = asyncio.create_task(self._soon()) if self._unwritten else None
 
 
 class Recorder:
@@ -202,7 +259,7 @@ class Recorder:
 
     async def finish(self) -> bool:
         """Write what is left and mark the shard done; True when nothing of its run remains."""
-        return await self._ledger.write_last(self)
+        return await self._ledger.write(self, ends=True)
 
     @property
     def empty(self) -> bool:

@@ -30,6 +30,7 @@ from evalwindow.model import Tier
 from evalwindow.quota import period_quotas
 from evalwindow.services import Services, build
 from evalwindow.settings import read_settings
+from evalwindow.store.agenda import Agenda
 from evalwindow.store.listener import Listener
 from evalwindow.store.rows import Backlog, DeliveryRow, EventRow
 from evalwindow.store.wakes import WORK, Topic
@@ -109,17 +110,24 @@ class Dispatcher:
         self._bells["events"].ring_in(agenda.events)
         self._bells["deliveries"].ring_in(agenda.deliveries)
         self._bells["dispatch"].ring_in(agenda.shards)
-        self._bells["upkeep"].ring_in(agenda.upkeep)
+        if agenda.upkeep is not None and agenda.upkeep <= 0:
+            self._bells["upkeep"].ring()
         self._bells["budget"].ring_in(agenda.budget)
-        later = agenda.shards if agenda.shards and agenda.shards > 0 else None  # those that wait for room are told
-        self._bells["agenda"].ring_in(self._next_look(agenda.events, agenda.deliveries, agenda.upkeep, later))
+        self._bells["agenda"].ring_in(self._next_look(agenda))
         return False
 
-    def _next_look(self, *moments: float | None) -> float:
-        """When to look again: also after the first moment that an alarm was set to, to hear of the next one."""
+    def _next_look(self, agenda: Agenda) -> float:
+        """When to look again: also after the first moment that an alarm was set to, to hear of the next one.
+
+        And when a lease would run out: mostly it has been renewed by then, and there is nothing to put right.
+        """
         if not self._listener.listening:
             return self._services.settings.poll_s
-        return min([LOOK_S, *(max(0.0, moment) + AGAIN_S for moment in moments if moment is not None)])
+        shards = agenda.shards if agenda.shards and agenda.shards > 0 else None  # those that wait for room are told
+        moments = [max(0.0, each) + AGAIN_S for each in (agenda.events, agenda.deliveries, shards) if each is not None]
+        if agenda.upkeep is not None:
+            moments.append(agenda.upkeep if agenda.upkeep > 0 else AGAIN_S)
+        return min([LOOK_S, *moments])
 
     async def dispatch(self) -> bool:
         """Top every queue up; raises ServiceDown while the broker takes no message."""

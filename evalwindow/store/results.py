@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, func, literal, select, text, update
+from sqlalchemy import Row, Update, func, literal, select, text, update
 
 from evalwindow.model import Completion, SampleResult, Score, Usage
 from evalwindow.poison import Known
-from evalwindow.recorder import Page
+from evalwindow.recorder import NO_RENEWAL, Page, Renewal, Written
 from evalwindow.store.database import Database
 from evalwindow.store.documents import from_document, to_document
-from evalwindow.store.shards import is_last
+from evalwindow.store.shards import ANSWERS, ASKED, is_last
 from evalwindow.store.strikes import standing_of
 from evalwindow.store.tables import completion_cache, result, run
 from evalwindow.store.types import clean_document, finite_document
@@ -25,9 +25,9 @@ _USAGE = tuple(Usage.__dataclass_fields__)
 TOUCHED_EVERY = dt.timedelta(days=1)
 NOTHING: Mapping[str, Completion] = MappingProxyType({})
 
-#: All of a batch in one statement: the runs are locked first, in their order, and rows are written in one order by all
-#: writers, so none can deadlock; the teams' usage comes last, for the rows that were really added. One JSON document is
-#: cheaper than a parameter for each value of each row.
+#: All of a batch in one statement: the runs are locked first, then shards, each in their order, and rows are written in
+#: one order by all writers, so none can deadlock; the teams' usage comes last, for the rows that were really added. One
+#: JSON document is cheaper than a parameter for each value of each row.
 _WRITE = text(f"""
     WITH still_open AS (
         SELECT id, team FROM run WHERE id = ANY (CAST(:runs AS text[])) AND state IN ('queued', 'running')
@@ -56,11 +56,20 @@ _WRITE = text(f"""
         ON CONFLICT (team, day) DO UPDATE SET gpu_s = usage.gpu_s + excluded.gpu_s,
             cost = usage.cost + excluded.cost, results = usage.results + excluded.results
     ),
+    {ASKED},
+    mine AS (
+        SELECT id, run_id FROM shard JOIN asked USING (id, token)
+        WHERE state = 'running' AND (SELECT count(*) FROM still_open) >= 0 ORDER BY id FOR NO KEY UPDATE OF shard
+    ),
     closed AS (
         UPDATE shard SET state = 'done', error = NULL, finished_at = clock_timestamp(), lease_until = NULL
-        FROM still_open
-        WHERE shard.id = CAST(:done AS text) AND shard.run_id = still_open.id
-            AND shard.state = 'running' AND shard.token = CAST(:token AS bigint)
+        FROM mine JOIN still_open ON still_open.id = mine.run_id
+        WHERE shard.id = mine.id AND mine.id = CAST(:done AS text)
+        RETURNING shard.*
+    ),
+    held AS (
+        UPDATE shard SET lease_until = clock_timestamp() + CAST(:lease AS interval)
+        FROM mine WHERE shard.id = mine.id AND mine.id IS DISTINCT FROM CAST(:done AS text)
         RETURNING shard.id
     ),
     kept AS (
@@ -69,8 +78,15 @@ _WRITE = text(f"""
         FROM unnest(CAST(:keys AS text[]), CAST(:documents AS text[])) AS given (key, document)
         ON CONFLICT DO NOTHING
     )
-    SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM closed) AS closed
-""")  # noqa: S608 - a constant of usage.py
+    SELECT (SELECT count(*) FROM added) AS added, closed.id IS NOT NULL AS closed,
+        EXISTS (SELECT FROM mine WHERE mine.run_id = closed.run_id AND mine.id <> closed.id) AS more,
+        CASE WHEN EXISTS (
+            SELECT FROM shard next WHERE next.pool = closed.pool AND next.tier = closed.tier AND next.state = 'pending'
+        ) THEN pg_notify('evalwindow_work', 'shards') END,
+        (SELECT jsonb_object_agg(id, answer) FROM ({ANSWERS}) AS given
+            WHERE id IS DISTINCT FROM CAST(:done AS text)) AS leases
+    FROM (SELECT) AS once LEFT JOIN closed ON true
+""")  # noqa: S608 - constants of shards.py and usage.py
 
 
 _LOOK_UP = text("""
@@ -85,23 +101,42 @@ _LOOK_UP = text("""
 class Results(Database):
     def record(self, run_id: str, shard_id: str, token: int, results: Sequence[SampleResult]) -> int:
         """Write one shard's results down; how many were new. As `write`."""
-        page = Page(run_id=run_id, shard_id=shard_id, token=token, results=results)
-        return self.write([page]) if results else 0
+        return self.write([Page(run_id=run_id, shard_id=shard_id, token=token, results=results)]).added
 
-    def write(self, pages: Sequence[Page], completions: Mapping[str, Completion] = NOTHING) -> int:
-        """Write results of some shards and completions for the cache down; how many results were new.
+    def write(
+        self,
+        pages: Sequence[Page],
+        completions: Mapping[str, Completion] = NOTHING,
+        *,
+        done: Page | None = None,
+        renewal: Renewal = NO_RENEWAL,
+    ) -> Written:
+        """Write results of some shards and completions for the cache down.
 
         What is there stays as it is, the first completion of a key too, and nothing is added to a final run. A page's
         token says which claim answered; an old one is welcome: the answer was paid for, and it is the only one so far.
+        The shard of the page `done` is marked done if it is held. The leases of `renewal` are renewed; one of the same
+        run among them saves the question whether anything of the run remains.
         """
+        rows = [_columns(page, each) for page in pages for each in page.results]
+        documents = {key: finite_document(to_document(each)) for key, each in sorted(completions.items())}
+        if not rows and not documents and done is None:
+            return Written()
+        tokens = {**renewal.tokens, **({done.shard_id: done.token} if done else {})}
+        values = {
+            "rows": json.dumps(clean_document(rows)),
+            "runs": sorted({page.run_id for page in (*pages, *([done] if done else []))}),
+            "keys": list(documents),
+            "documents": [json.dumps(document) for document in documents.values()],
+            "done": done and done.shard_id,
+            "ids": list(tokens),
+            "tokens": list(tokens.values()),
+            "lease": dt.timedelta(seconds=renewal.lease_s),
+        }
         with self._transaction() as connection:
-            return _write(connection, pages, completions)[0]
-
-    def write_last(self, page: Page, completions: Mapping[str, Completion] = NOTHING) -> bool:
-        """Write the last results of a held shard and mark it done; True as for `finish`."""
-        with self._transaction() as connection:
-            _, closed = _write(connection, [page], completions, done=page)
-            return bool(closed) and is_last(connection, page.shard_id)
+            row = connection.execute(_WRITE, values).one()
+            last = done is not None and row.closed and not row.more and is_last(connection, done.shard_id)
+        return Written(added=row.added, last=last, leases=row.leases or {})
 
     def done(self, run_id: str, sample_ids: Iterable[str]) -> set[tuple[str, int]]:
         """(sample id, epoch) of the results that these samples have."""
@@ -131,26 +166,6 @@ class Results(Database):
             completions={key: from_document(Completion, document) for key, document in answered.items()},
             standings={row.key: standing_of(row) for row in rows if row.document is None},
         )
-
-
-def _write(
-    connection: Connection, pages: Sequence[Page], completions: Mapping[str, Completion], *, done: Page | None = None
-) -> tuple[int, int]:
-    """(new results, shards that were closed)."""
-    rows = [_columns(page, each) for page in pages for each in page.results]
-    documents = {key: finite_document(to_document(each)) for key, each in sorted(completions.items())}
-    if not rows and not documents and done is None:
-        return 0, 0
-    values = {
-        "rows": json.dumps(clean_document(rows)),
-        "runs": sorted({page.run_id for page in pages}),
-        "keys": list(documents),
-        "documents": [json.dumps(document) for document in documents.values()],
-        "done": done and done.shard_id,
-        "token": done and done.token,
-    }
-    added, closed = connection.execute(_WRITE, values).one()
-    return added, closed
 
 
 def _touch(keys: Iterable[str]) -> Update:

@@ -81,19 +81,31 @@ _LAST = text("""
     FROM shard WHERE shard.id = :id
 """)
 
-_RENEW = text("""
-    WITH asked AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS given (id, token)),
+#: The leases that are asked for, and what became of each, once `held` has those that were prolonged.
+ASKED = "asked AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS given (id, token))"
+ANSWERS = """
+    SELECT shard.id, CASE
+            WHEN held.id IS NOT NULL AND run.window_end <= clock_timestamp() THEN 'closing'
+            WHEN held.id IS NOT NULL THEN 'held'
+            WHEN shard.state = 'cancelled' THEN 'cancelled'
+            WHEN shard.state = 'done' AND shard.token = asked.token THEN 'done'
+            ELSE 'lost'
+        END AS answer
+    FROM shard JOIN asked USING (id) LEFT JOIN held USING (id) JOIN run ON run.id = shard.run_id
+"""
+
+_RENEW = text(f"""
+    WITH {ASKED},
     mine AS (
-        SELECT id FROM shard JOIN asked USING (id, token) WHERE state = 'running' ORDER BY id FOR UPDATE OF shard
+        SELECT id FROM shard JOIN asked USING (id, token) WHERE state = 'running'
+        ORDER BY id FOR NO KEY UPDATE OF shard
     ),
     held AS (
         UPDATE shard SET lease_until = clock_timestamp() + CAST(:lease AS interval)
         FROM mine WHERE shard.id = mine.id RETURNING shard.id
     )
-    SELECT shard.id, shard.state, held.id IS NOT NULL AS held,
-        coalesce(run.window_end <= clock_timestamp(), false) AS closing
-    FROM shard JOIN asked USING (id) LEFT JOIN held USING (id) JOIN run ON run.id = shard.run_id
-""")
+    {ANSWERS}
+""")  # noqa: S608 - constants of this module
 
 
 class Shards(Database):
@@ -113,15 +125,14 @@ class Shards(Database):
         return _claimed(row, closes_at=math.inf if row.left_s is None else asked_at + row.left_s)
 
     def renew(self, tokens: Mapping[str, int], lease_s: float) -> dict[str, str]:
-        """Prolong held shards (id -> token) in one round trip: id -> "held", "closing", "lost" or "cancelled".
+        """Prolong held shards (id -> token) in one round trip: id -> "held", "closing", "done", "lost" or "cancelled".
 
         A lease that ran out is held again if nobody took the shard meanwhile. "closing": held, but the run's window is
-        over, so no further prompt may start. "cancelled": its run is final.
+        over, so no further prompt may start. "done": by this token. "cancelled": its run is final.
         """
         values = {"ids": list(tokens), "tokens": list(tokens.values()), "lease": dt.timedelta(seconds=lease_s)}
         with self._transaction() as connection:
-            rows = connection.execute(_RENEW, values).all()
-        answers = {row.id: _answer(row) for row in rows}
+            answers = {row.id: row.answer for row in connection.execute(_RENEW, values)}
         return {shard_id: answers.get(shard_id, "lost") for shard_id in tokens}
 
     def finish(self, shard_id: str, token: int) -> bool:
@@ -168,12 +179,6 @@ def close_shard(
 def is_last(connection: Connection, shard_id: str) -> bool:
     """Of a shard that was closed in this transaction: does nothing of its run remain?"""
     return bool(connection.execute(_LAST, {"id": shard_id}).scalar_one())
-
-
-def _answer(row: Row[Any]) -> str:
-    if row.held:
-        return "closing" if row.closing else "held"
-    return "cancelled" if row.state == ShardState.CANCELLED else "lost"
 
 
 def _claimed(row: Row[Any], *, closes_at: float) -> ClaimedShard:

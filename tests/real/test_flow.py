@@ -344,6 +344,30 @@ async def test_a_shard_costs_a_handful_of_statements_however_many_samples_it_has
     assert len(services.store.results(run.id)) == SAMPLES
 
 
+class Together(ReplayEngine):
+    """Answers nobody before `parties` shards have been claimed."""
+
+    parties = 10
+
+    async def info(self, model):
+        self.claimed = getattr(self, "claimed", None) or asyncio.Barrier(self.parties)
+        await self.claimed.wait()
+        return await super().info(model)
+
+
+async def test_shards_that_a_process_has_at_work_together_cost_two_statements_each(services):
+    many = 500
+    write_suite(services.config.suites, rows(many), suite="many")
+    services._engines["model good"] = Together({(f"s{n}", 0): str(n) for n in range(many)}, digest="d")
+    run = await asyncio.to_thread(flow.submit, services, wish("good", "many", use_cache=False))
+    shards = services.store.shards(run.id)
+    services.store.suite(run.suite_digest)
+    cost = await cost_of(services, asyncio.gather(*(flow.run_shard(services, shard.id) for shard in shards)))
+    assert (len(shards), len(services.store.results(run.id))) == (10, many)
+    once = 11  # a word to itself, the engine, whether it is the last, and the conclusion's eight
+    assert cost <= 2 * len(shards) + once  # claim, results with the end
+
+
 async def cost_of(services, work):
     """Statements that reach PostgreSQL: each of an executemany is one."""
     count = 0

@@ -6,6 +6,8 @@ import time
 
 from evalwindow.errors import ServiceDown
 from evalwindow.leases import HEARD_S, Leases
+from evalwindow.model import SampleResult
+from evalwindow.recorder import Page, Recorder, Renewal, Written
 
 
 class Renewals:
@@ -169,3 +171,93 @@ def test_without_wakes_one_looks_often_and_with_them_no_more_than_leases_need():
     ends.listening = False
     assert leases.pause_s == Leases(Renewals(), lease_s=3600).pause_s == HEARD_S
     assert Leases(Renewals(), lease_s=3).pause_s == 1
+
+
+class Rows:
+    """A store that writes and says of each lease what a test chooses."""
+
+    def __init__(self, answer="held"):
+        self.answer, self.renewed = answer, []
+
+    def write(self, pages, completions, *, done=None, renewal):
+        self.renewed.append(dict(renewal.tokens))
+        return Written(last=False, leases=dict.fromkeys(renewal.tokens, self.answer))
+
+
+async def write(leases, rows, *, shard="a", ends=False):
+    recorder = Recorder(rows, run_id="r1", shard_id=shard, token=1, ledger=leases.ledger)
+    await recorder.add(SampleResult(sample_id="s0", epoch=0, scores={}))
+    await (recorder.finish() if ends else recorder.write())
+
+
+def half_over(*held):
+    for lease in held:
+        lease.asked_at -= 700  # of 1200 s
+
+
+async def test_who_writes_renews_what_will_have_to_be_soon():
+    (leases, _), rows = told_leases(Renewals()), Rows()
+    async with leases.hold("a", 1) as old, leases.hold("b", 7) as older, leases.hold("c", 1):
+        half_over(old, older)
+        await write(leases, rows)
+        await write(leases, rows)
+    await leases.aclose()
+    assert rows.renewed == [{"a": 1, "b": 7}, {}]  # once is enough
+
+
+async def test_a_lease_is_renewed_no_earlier_than_it_has_to_be():
+    idle, busy = Renewals(), Renewals()
+    fresh, old = Leases(idle, lease_s=0.03), Leases(busy, lease_s=0.03)
+    async with fresh.hold("a", 1) as lease, old.hold("b", 1):
+        lease.asked_at += 3600  # as by a write just now, and by all that follow
+        await until(lambda: len(busy.asked) > 2)
+    await fresh.aclose()
+    await old.aclose()
+    assert idle.asked == []
+
+
+async def test_an_end_takes_along_the_others_of_its_run():
+    (leases, _), rows = told_leases(Renewals()), Rows()
+    async with leases.hold("a", 1, run_id="r1"), leases.hold("b", 2, run_id="r1"), leases.hold("c", 3, run_id="r2"):
+        await write(leases, rows, ends=True)
+    await leases.aclose()
+    assert rows.renewed == [{"b": 2}]
+
+
+async def test_what_a_write_hears_of_leases_is_heeded():
+    (leases, _), rows = told_leases(Renewals()), Rows("cancelled")
+    async with leases.hold("a", 1) as mine, leases.hold("b", 1) as finished:
+        half_over(mine, finished)
+        finished.finished = True
+        await write(leases, rows, shard="c")
+        assert mine.why == "cancelled"
+        assert not finished.ended.is_set()
+        rows.answer = "closing"
+    async with leases.hold("d", 1) as closing:
+        half_over(closing)
+        await write(leases, rows, shard="c")
+        assert closing.closed()
+        assert not closing.ended.is_set()
+    await leases.aclose()
+
+
+async def test_an_answer_to_an_old_token_is_not_heard():
+    leases, _ = told_leases(Renewals())
+    async with leases.hold("a", 2) as lease:
+        leases.heed(Renewal(tokens={"a": 1}), {"a": "lost", "b": "lost"}, asked_at=time.monotonic())
+        assert not lease.ended.is_set()
+    await leases.aclose()
+
+
+async def test_a_shard_that_we_have_done_ourselves_is_not_lost():
+    leases, _ = told_leases(Renewals())
+    async with leases.hold("a", 1) as lease:
+        leases.heed(Renewal(tokens={"a": 1}), {"a": "done"}, asked_at=time.monotonic())
+        assert not lease.ended.is_set()
+    await leases.aclose()
+
+
+def test_the_shard_that_ends_is_not_renewed():
+    leases = Leases(Renewals(), lease_s=3)
+    done = Page(run_id="r1", shard_id="a", token=1, results=[])
+    assert leases.due(done).tokens == {}

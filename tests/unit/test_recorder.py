@@ -7,7 +7,7 @@ import pytest
 from evalwindow.errors import ServiceDown
 from evalwindow.model import Completion, SampleResult
 from evalwindow.poison import INNOCENT, Known, Standing
-from evalwindow.recorder import BATCH, Ledger, Recorder, outlasting
+from evalwindow.recorder import BATCH, NO_RENEWAL, Ledger, Recorder, Written, outlasting
 
 
 class Rows:
@@ -21,19 +21,16 @@ class Rows:
     def batches(self):
         return [[result.sample_id for result in page.results] for pages in self.calls for page in pages]
 
-    def write(self, pages, completions):
+    def write(self, pages, completions, *, done=None, renewal=NO_RENEWAL):
         self._maybe_away()
         if self.broken & {page.shard_id for page in pages}:
             raise ValueError("a defect")
-        if pages:
+        if pages or done:
             self.calls.append(pages)
         self.kept.update(completions)
-        return sum(len(page.results) for page in pages)
-
-    def write_last(self, page, completions):
-        self.write([page], completions)
-        self.finished.append((page.shard_id, page.token))
-        return True
+        if done:
+            self.finished.append((done.shard_id, done.token))
+        return Written(last=done is not None)
 
     def look_up(self, keys, *, completions=True):
         kept = {key: self.kept[key] for key in keys if key in self.kept and completions}
@@ -146,6 +143,30 @@ async def test_what_is_old_is_written_for_all_shards_of_a_process_at_once(monkey
     await _until(lambda: rows.calls)
     assert len(rows.calls) == 1
     assert sorted(rows.batches) == [["a"], ["b"], ["c"]]
+
+
+async def test_the_end_of_one_shard_takes_along_what_the_others_have():
+    rows, ledger = Rows(), Ledger()
+    first, second = recorder(rows, shard="a", ledger=ledger), recorder(rows, shard="b", ledger=ledger)
+    await first.add(result("a0"))
+    await second.add(result("b0"))
+    await second.put("key", Completion(text="b"))
+    await first.finish()
+    assert (len(rows.calls), sorted(rows.batches), set(rows.kept)) == (1, [["a0"], ["b0"]], {"key"})
+    assert rows.finished == [("a", 1)]
+    await second.flush()  # there is nothing left
+    await second.finish()
+    assert (len(rows.calls), rows.finished) == (2, [("a", 1), ("b", 1)])
+
+
+async def test_what_is_left_after_a_write_is_written_in_its_time(monkeypatch):
+    monkeypatch.setattr("evalwindow.recorder.EVERY_S", 0.01)
+    rows, ledger = Rows(), Ledger()
+    first, second = recorder(rows, shard="a", ledger=ledger), recorder(rows, shard="b", ledger=ledger)
+    await first.add(result("a0"))
+    await first.finish()
+    await second.add(result("b0"))
+    await _until(lambda: ["b0"] in rows.batches)
 
 
 async def test_what_comes_while_a_batch_is_written_is_written_too(monkeypatch):

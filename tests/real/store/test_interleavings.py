@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from evalwindow.recorder import Page, Renewal
 from evalwindow.store.tables import shard
 from tests.real.store.world import LEASE_S, OVER, SUMMARY, VERDICT, World, at_once, result
 
@@ -55,13 +56,19 @@ class Story:
             self._record(held, number)
         elif step == "finish":
             self._record(held, len(EVERYTHING))
-            self.last += self.store.finish(held.id, held.token)
+            page = Page(run_id=self.run_id, shard_id=held.id, token=held.token, results=[])
+            self.last += self.store.write([page], done=page, renewal=self._renewal(but=worker)).last
         elif step == "release":
             self.store.release(held.id, held.token)
         else:
             expire(self.world, held)
         if step in ("finish", "release", "die"):
             self.held[worker] = None
+
+    def _renewal(self, *, but):
+        """Of what the other workers hold, or held once, as if all were of one process."""
+        others = [held for worker, held in self.held.items() if held and worker != but]
+        return Renewal(tokens={each.id: each.token for each in others}, lease_s=LEASE_S)
 
     def _record(self, held, most):
         """As a worker does: what is there already is left out."""

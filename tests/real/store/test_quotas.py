@@ -200,7 +200,7 @@ def test_each_result_is_counted_once_whoever_else_writes_it(world):
         if number % 3 == 2:
             smoke(world, f"meanwhile {number}", quota=FREE, team=["red", "blue"][number % 2])
         mine = pages if number % 2 else pages[::-1]
-        return world.store.write([_page(page, page.results[:: 1 if number % 4 else -1]) for page in mine])
+        return world.store.write([_page(page, page.results[:: 1 if number % 4 else -1]) for page in mine]).added
 
     assert sum(at_once(write, 12)) == 4 * 40
     assert accounted(world) == {"blue": (80, pytest.approx(4.0)), "red": (80, pytest.approx(4.0))}
