@@ -23,7 +23,7 @@ from evalwindow.processes import free_port
 from evalwindow.services import Services
 from evalwindow.store import Store
 from soak.invariants import Received, check, settle
-from tests.real.house import COMMANDS, REPO, TEAM, House, until
+from tests.real.house import COMMANDS, REPO, TEAM, House, late, until
 
 SECRET = "a webhook's secret"
 CONFIG = ".evalwindow.yaml"
@@ -113,11 +113,7 @@ class Scene:
 
     def late(self, table: str) -> None:
         """Time passes: the leases of these rows run out now."""
-        with self.store._transaction() as connection:
-            connection.execute(
-                text(f"UPDATE {table} SET lease_until = now() WHERE lease_until IS NOT NULL")  # noqa: S608
-            )
-            connection.execute(text("SELECT pg_notify('evalwindow_work', 'later')"))
+        late(self.store, table)
 
     def select(self, statement: str) -> Sequence[Any]:
         with self.store._transaction() as connection:

@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
+from sqlalchemy import text
 
+from evalwindow.store import Store
 from tests.unit.worlds import rows, write_suite
 from workers.groups import die_with
 
@@ -141,6 +143,16 @@ def launch(command: Sequence[str], *, environ: Mapping[str, str], log: Path) -> 
             stderr=subprocess.STDOUT,
             preexec_fn=partial(die_with, os.getpid()),
         )
+
+
+def late(store: Store, table: str) -> None:
+    """Time passes: the leases of these rows run out now, and shards' messages that nobody took count as lost."""
+    with store._transaction() as connection:
+        connection.execute(text(f"UPDATE {table} SET lease_until = now() WHERE lease_until IS NOT NULL"))  # noqa: S608
+        if table == "shard":
+            long_ago = "UPDATE shard SET dispatched_at = now() - interval '1 day' WHERE state = 'dispatched'"
+            connection.execute(text(long_ago))
+        connection.execute(text("SELECT pg_notify('evalwindow_work', 'later')"))
 
 
 def until(condition: Callable[[], object], *, seconds: float = 240.0) -> None:

@@ -2,10 +2,7 @@
 
 import asyncio
 import contextlib
-import shutil
 import signal
-import tempfile
-from pathlib import Path
 
 import pytest
 import redis as redis_client
@@ -22,7 +19,7 @@ from evalwindow.services import build
 from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import event
-from tests.real.house import REPO, TEAM, House, ended, until
+from tests.real.house import REPO, TEAM, House, ended, late, until
 from workers.dispatcher import Dispatcher
 
 pytestmark = pytest.mark.timeout(600)
@@ -78,6 +75,7 @@ def test_a_smoke_run_needs_no_dispatcher_to_be_answered(house, services):
 
 
 def test_shards_of_a_killed_consumer_are_finished_by_the_next(house, services):
+    house.environ["EVALWINDOW_LEASE_S"] = "120"  # longer than any pause of this machine: nobody else loses one
     house.start("dispatcher")
     house.api.open.clear()
     killed = house.start("consumer")
@@ -85,6 +83,7 @@ def test_shards_of_a_killed_consumer_are_finished_by_the_next(house, services):
     until(lambda: len(house.api.asked) > 3)
     ended(killed, by=signal.SIGKILL)
     house.api.open.set()
+    late(services.store, "shard")
     house.start("consumer")
     until(lambda: services.store.run(run_id).state is RunState.CONCLUDED)
     assert has_result_of_each_sample_once(services.store, run_id)
@@ -145,13 +144,6 @@ def test_a_consumer_without_a_broker_url_says_what_to_set(house):
     house.environ["EVALWINDOW_REDIS_URL"] = ""
     assert ended(house.start("consumer")) != 0
     assert "EVALWINDOW_REDIS_URL is not set" in house.said()
-
-
-@pytest.fixture
-def own_home():
-    folder = Path(tempfile.mkdtemp(prefix="evalwindow-"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_everything_goes_on_when_a_database_that_was_away_is_back(tmp_path, api, redis, own_home):
