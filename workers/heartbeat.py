@@ -14,7 +14,7 @@ from workers.serving import Serving, Sign
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 10.0  # readers call an engine missing after a minute
+EVERY_S = 15.0  # readers call an engine missing after a minute: two may get lost
 LOOK_S = 0.5  # a change is said this soon
 
 
