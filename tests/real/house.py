@@ -155,11 +155,11 @@ def late(store: Store, table: str) -> None:
         connection.execute(text("SELECT pg_notify('evalwindow_work', 'later')"))
 
 
-def until(condition: Callable[[], object], *, seconds: float = 240.0) -> None:
-    """Wait for it; fails when it doesn't come."""
+def until(condition: Callable[[], object], *, seconds: float = 240.0, said: Callable[[], str] = str) -> None:
+    """Wait for it; fails when it doesn't come, with what was `said` meanwhile."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it never happened"
+        assert time.monotonic() < end, f"it never happened\n{said()}"
         time.sleep(0.05)
 
 
