@@ -99,10 +99,6 @@ _LOOK_UP = text("""
 
 
 class Results(Database):
-    def record(self, run_id: str, shard_id: str, token: int, results: Sequence[SampleResult]) -> int:
-        """Write one shard's results down; how many were new. As `write`."""
-        return self.write([Page(run_id=run_id, shard_id=shard_id, token=token, results=results)]).added
-
     def write(
         self,
         pages: Sequence[Page],

@@ -1,4 +1,6 @@
-"""The life of a shard in a worker's hands: claim, renew, finish, hand back. The token fences old holders off.
+"""The life of a shard in a worker's hands: claim, renew, hand back, give up. The token fences old holders off.
+
+Its end is written with its last results: results.py.
 
 Whoever changes a shard and looks at its run locks the run's row first, so claims, ends and supersessions of one run
 take their turns and can't deadlock.
@@ -58,11 +60,11 @@ _CLAIM = text("""
 """)
 
 #: With the run locked; `token` null: whoever has it.
-_CLOSE = text("""
+_FAIL = text("""
     WITH held AS (
         SELECT id FROM run WHERE id = (SELECT run_id FROM shard WHERE id = :id) FOR NO KEY UPDATE
     )
-    UPDATE shard SET state = :state, error = :error, finished_at = clock_timestamp(), lease_until = NULL FROM held
+    UPDATE shard SET state = 'failed', error = :error, finished_at = clock_timestamp(), lease_until = NULL FROM held
     WHERE shard.id = :id AND (
         (shard.state = 'running' AND shard.token = CAST(:token AS bigint))
         OR (CAST(:token AS bigint) IS NULL AND shard.state IN ('pending', 'dispatched', 'running'))
@@ -135,15 +137,14 @@ class Shards(Database):
             answers = {row.id: row.answer for row in connection.execute(_RENEW, values)}
         return {shard_id: answers.get(shard_id, "lost") for shard_id in tokens}
 
-    def finish(self, shard_id: str, token: int) -> bool:
-        """Mark a held shard done. True for exactly one caller: the one after whom nothing of the run remains."""
-        with self._transaction() as connection:
-            return close_shard(connection, shard_id, token, state=ShardState.DONE)
-
     def fail_shard(self, shard_id: str, token: int | None, reason: str) -> bool:
-        """Give a shard up for good; without a token whoever holds it. True as for `finish`."""
+        """Give a shard up for good; without a token whoever holds it.
+
+        True for exactly one caller of this and of `write`: the one after whom nothing of the run remains.
+        """
         with self._transaction() as connection:
-            return close_shard(connection, shard_id, token, state=ShardState.FAILED, error=reason)
+            failed = connection.execute(_FAIL, {"id": shard_id, "token": token, "error": reason}).rowcount
+            return bool(failed) and is_last(connection, shard_id)
 
     def release(
         self, shard_id: str, token: int, reason: str | None = None, *, not_before: dt.datetime | None = None
@@ -166,18 +167,8 @@ class Shards(Database):
             connection.execute(statement)
 
 
-def close_shard(
-    connection: Connection, shard_id: str, token: int | None, *, state: ShardState, error: str | None = None
-) -> bool:
-    """Close a shard if this token holds it; True when nothing of its run remains. Room for another one is told."""
-    values = {"id": shard_id, "token": token, "state": state.value, "error": error}
-    if not connection.execute(_CLOSE, values).rowcount:
-        return False
-    return is_last(connection, shard_id)
-
-
 def is_last(connection: Connection, shard_id: str) -> bool:
-    """Of a shard that was closed in this transaction: does nothing of its run remain?"""
+    """Of a shard that was closed in this transaction: does nothing of its run remain? Room for another one is told."""
     return bool(connection.execute(_LAST, {"id": shard_id}).scalar_one())
 
 

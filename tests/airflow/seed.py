@@ -34,6 +34,7 @@ from evalwindow.store.rows import ClaimedShard, NewRun
 from evalwindow.store.tables import baseline, run
 from evalwindow.suites import Suite, load_suite
 from tests.airflow.answers import answer_to, difficulty, evenly, skill_of
+from tests.fixtures.results import mark_done, write_down
 
 ROOT = Path(__file__).parents[2]
 ZONE = ZoneInfo("Europe/Berlin")
@@ -232,10 +233,9 @@ class Seed:
         for shard in shards[: len(shards) // 2] if half else shards:
             claimed = self.store.claim(shard.id, "seed", 600)
             assert claimed is not None
-            self.store.record(
-                run_id, claimed.id, claimed.token, list(self._results(suite, claimed, skill, drift, lost))
-            )
-            self.store.finish(claimed.id, claimed.token)
+            found = self._results(suite, claimed, skill, drift, lost)
+            write_down(self.store, run_id, claimed.id, claimed.token, found)
+            mark_done(self.store, claimed)
 
     def _results(
         self, suite: Suite, claimed: ClaimedShard, skill: float, drift: float, lost: str

@@ -18,6 +18,7 @@ from evalwindow.report.comment import MARKER
 from evalwindow.store import Store
 from soak.invariants import Broken, Received, check, repeated_mails, settle
 from soak.servers import Mortal
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.world import SUMMARY, VERDICT, World, result
 from tests.unit.worlds import make_suite, rows
 
@@ -38,8 +39,8 @@ def sound(world: World) -> str:
     run_id, _ = world.store.admit(world.new_run(source=source), [["s0"], ["s1"]], ["check", "comment"])
     for held in world.claim_all(run_id):
         found = [result(sample_id, epoch) for sample_id in held.sample_ids for epoch in range(2)]
-        world.store.record(run_id, held.id, held.token, found)
-        world.store.finish(held.id, held.token)
+        write_down(world.store, run_id, held.id, held.token, found)
+        mark_done(world.store, held)
     world.store.conclude(run_id, replace(SUMMARY, results=4, gpu_s=0.2), VERDICT, ["check", "comment"])
     for channel in ("check", "comment"):
         world.store.claim_delivery(30.0)

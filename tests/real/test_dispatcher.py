@@ -19,6 +19,7 @@ from evalwindow.services import build
 from evalwindow.settings import read_settings
 from evalwindow.store import Store
 from evalwindow.store.tables import event
+from tests.fixtures.results import mark_done
 from tests.real.house import REPO, TEAM, House, ended, late, until
 from workers.dispatcher import Dispatcher
 
@@ -280,7 +281,7 @@ async def test_a_run_that_nobody_concluded_is_concluded(house, services):
     run_id = submit(services)
     for shard in services.store.shards(run_id):
         claimed = services.store.claim(shard.id, "dead", 30.0)
-        services.store.finish(claimed.id, claimed.token)
+        mark_done(services.store, claimed)
     async with dispatching(services):
         await eventually(lambda: services.store.run(run_id).state is RunState.CONCLUDED)
 

@@ -12,6 +12,7 @@ from evalwindow.metrics import ALL
 from evalwindow.model import Answer, Candidate, EngineInfo, SampleResult, Score, Verdict
 from evalwindow.noise import MOST_RUNS, noise_floor, noise_for
 from evalwindow.store.rows import NewRun
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.world import SUMMARY
 from tests.unit.worlds import make_suite, rows
 
@@ -59,9 +60,9 @@ class World:
             for sample in suite.samples
             for value in [(values or {}).get(sample.id, 0.0 if int(sample.id[1:]) in wrong else 1.0)]
         ]
-        self.store.record(run_id, shard.id, claimed.token, found)
+        write_down(self.store, run_id, shard.id, claimed.token, found)
         self.store.note_engine(run_id, engine)
-        self.store.finish(shard.id, claimed.token)
+        mark_done(self.store, claimed)
         known = self.store.results(against) if against else None
         verdict = judge(suite, found, known, baseline_run=against)
         self.store.conclude(run_id, SUMMARY, verdict, ())

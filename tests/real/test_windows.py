@@ -11,6 +11,7 @@ from evalwindow.admission import Submission
 from evalwindow.model import Candidate, Completion, EntryState, RunState, SampleResult, Score, ShardState, Usage
 from evalwindow.report.headline import word_of
 from evalwindow.store.night_rows import NewEntry, NewNight
+from tests.fixtures.results import write_down
 from tests.real.house import TEAM, ended, until
 
 pytestmark = pytest.mark.timeout(600)
@@ -194,4 +195,4 @@ def spend(night, *, gpu_s):
     last = night.store.shards(night.run_id)[-1]
     paid = Completion(text="39", usage=Usage(gpu_s=gpu_s))
     answer = SampleResult(sample_id="s39", epoch=0, scores={"exact": Score(value=1.0)}, completion=paid)
-    assert night.store.record(night.run_id, last.id, 0, [answer]) == 1
+    assert write_down(night.store, night.run_id, last.id, 0, [answer]) == 1

@@ -17,6 +17,7 @@ from evalwindow.report.files import write_report
 from evalwindow.report.gather import gather
 from evalwindow.services import build
 from evalwindow.settings import Settings
+from tests.fixtures.results import mark_done, write_down
 from tests.unit.worlds import rows, write_suite
 
 SAMPLES = 200
@@ -42,8 +43,8 @@ class House:
                 )
                 for sample_id in claimed.sample_ids
             ]
-            self.store.record(run_id, shard.id, claimed.token, found)
-            self.store.finish(shard.id, claimed.token)
+            write_down(self.store, run_id, shard.id, claimed.token, found)
+            mark_done(self.store, claimed)
         self.store.note_engine(run_id, ENGINE)
         asyncio.run(flow.conclude(self.services, run_id))
         return self.store.run(run_id)

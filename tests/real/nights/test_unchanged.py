@@ -15,6 +15,7 @@ from evalwindow.nights.starting import start_entry
 from evalwindow.report.night import gather_night
 from evalwindow.services import build
 from evalwindow.settings import Settings
+from tests.fixtures.results import mark_done, write_down
 from tests.unit.worlds import rows, write_suite
 
 ENGINE = EngineInfo(engine="vllm", version="0.32.0", model_digest="abc", dtype="float32", max_num_seqs=64)
@@ -59,8 +60,9 @@ async def judged(services, key):
     run = start_entry(services, only_entry(services, night).id, owner="task").run
     for shard in services.store.shards(run.id):
         claimed = services.store.claim(shard.id, "test", 30.0)
-        services.store.record(run.id, shard.id, claimed.token, [answer(sample_id) for sample_id in claimed.sample_ids])
-        services.store.finish(shard.id, claimed.token)
+        answers = map(answer, claimed.sample_ids)
+        write_down(services.store, run.id, shard.id, claimed.token, answers)
+        mark_done(services.store, claimed)
     await flow.conclude(services, run.id)
     settle(services, night.id)
     return run.id

@@ -3,6 +3,7 @@
 import datetime as dt
 
 from evalwindow.model import Tier
+from tests.fixtures.results import mark_done
 from tests.real.store.world import LEASE_S, OVER, SUMMARY, VERDICT
 
 
@@ -52,7 +53,7 @@ def test_the_agenda_knows_of_a_run_that_nobody_concluded(world):
     run_id = world.admit()
     for held in world.claim_all(run_id):
         assert agenda(world.store).upkeep > 0
-        world.store.finish(held.id, held.token)
+        mark_done(world.store, held)
     assert agenda(world.store, idle=1000.0).upkeep is None
     assert agenda(world.store).upkeep <= 0
     world.store.conclude(run_id, SUMMARY, VERDICT)

@@ -7,6 +7,7 @@ from evalwindow.model import EngineInfo, ShardState, Tier
 from evalwindow.store.database import try_advisory_lock
 from evalwindow.store.rows import Backlog, Reaped
 from evalwindow.store.tables import shard
+from tests.fixtures.results import mark_done
 from tests.real.store.world import LEASE_S, OVER, at_once
 
 REGRESSION = Tier.REGRESSION
@@ -46,7 +47,7 @@ def test_no_team_gets_more_than_its_cap_however_much_room_there_is(world):
     _flood(world, "quiet", 3)
     assert _teams(world, top_up(2)) == ["quiet", "quiet"]  # at once: its next shards find room
     held = world.claim(first[0])
-    world.store.finish(held.id, held.token)
+    mark_done(world.store, held)
     assert _teams(world, top_up(5)) == ["quiet", "loud"]
 
 
@@ -98,7 +99,7 @@ def test_the_backlog_counts_by_state_and_forgets_what_is_final(world):
     first, second = world.store.top_up("warm", REGRESSION, 2)
     world.claim(first)
     held = world.claim(second)
-    world.store.finish(held.id, held.token)
+    mark_done(world.store, held)
     world.store.top_up("warm", REGRESSION, 1)
     assert world.store.backlog() == [Backlog(pool="warm", tier=REGRESSION, pending=1, dispatched=1, running=1, least=2)]
 
@@ -137,7 +138,7 @@ def test_past_the_fair_order_goes_only_what_finds_room_in_its_lane_and_in_its_te
     assert (len(first), len(second), smoke("loud")) == (1, 1, [])
     assert len(smoke("quiet")) == 1
     assert smoke("small") == []  # the lane is full: its turn comes by the dispatcher, and before the flood's third
-    world.store.finish(first[0], world.claim(first[0]).token)
+    mark_done(world.store, world.claim(first[0]))
     assert _teams(world, world.store.top_up("warm", Tier.SMOKE, 1, team_cap=2)) == ["small"]
     world.store.heartbeat("warm", "another engine", EngineInfo(engine="vllm", version="1", model_digest="m"), "ready")
     world.store.heartbeat("warm", "one more", EngineInfo(engine="vllm", version="1", model_digest="m"), "ready")
@@ -160,7 +161,7 @@ def test_a_lease_that_ran_out_goes_back_to_pending(world):
     assert world.store.reap(LEASE_S, 5) == Reaped(retried=1)
     assert [shard.state for shard in world.store.shards(run_id)] == [ShardState.PENDING, ShardState.RUNNING]
     assert world.store.renew({dead.id: dead.token, alive.id: alive.token}, LEASE_S)[dead.id] == "lost"
-    assert world.store.finish(dead.id, dead.token) is False
+    assert mark_done(world.store, dead) is False
 
 
 def test_a_poison_shard_fails_with_its_reason_after_so_many_attempts(world):

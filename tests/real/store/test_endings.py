@@ -1,13 +1,14 @@
 import pytest
 
 from evalwindow.model import Answer, RunState, ShardState
+from tests.fixtures.results import mark_done
 from tests.real.store.world import SUMMARY, VERDICT, at_once
 
 
 def _finished(world, key="k"):
     run_id = world.admit(key)
     for held in world.claim_all(run_id):
-        world.store.finish(held.id, held.token)
+        mark_done(world.store, held)
     return run_id
 
 
@@ -39,7 +40,7 @@ def test_a_final_run_keeps_its_end(world):
 def test_an_ended_run_keeps_the_reason_and_cancels_what_is_left(world, end):
     run_id = world.admit(shards=[["s0"], ["s1"], ["s2"]])
     done, _ = (world.claim(shard_id) for shard_id in world.shard_ids(run_id)[:2])
-    world.store.finish(done.id, done.token)
+    mark_done(world.store, done)
     assert getattr(world.store, end)(run_id, "why")
     assert world.store.run(run_id).error == "why"
     states = [shard.state for shard in world.store.shards(run_id)]

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from evalwindow.recorder import Page, Renewal
 from evalwindow.store.tables import shard
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.world import LEASE_S, OVER, SUMMARY, VERDICT, World, at_once, result
 
 SHARDS = [["a", "b", "c"], ["d", "e"], ["f"]]
@@ -74,7 +75,7 @@ class Story:
         """As a worker does: what is there already is left out."""
         done = self.store.done(self.run_id, held.sample_ids)
         todo = [(sample, epoch) for sample in held.sample_ids for epoch in range(EPOCHS) if (sample, epoch) not in done]
-        self.store.record(self.run_id, held.id, held.token, [result(*each) for each in todo[:most]])
+        write_down(self.store, self.run_id, held.id, held.token, [result(*each) for each in todo[:most]])
 
     def end(self):
         """A healthy worker comes last and does what is left."""
@@ -84,7 +85,7 @@ class Story:
         for shard_id in self.shard_ids:
             if held := self.store.claim(shard_id, "healthy", LEASE_S):
                 self._record(held, len(EVERYTHING))
-                self.last += self.store.finish(held.id, held.token)
+                self.last += mark_done(self.store, held)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,11 +116,11 @@ def test_workers_that_die_at_once_and_at_random_leave_one_result_each(world):
                 continue
             answers = [result(sample) for sample in held.sample_ids]
             if chance.random() < 0.4:  # dies after a part of its work
-                world.store.record(run_id, held.id, held.token, answers[: chance.randrange(5)])
+                write_down(world.store, run_id, held.id, held.token, answers[: chance.randrange(5)])
                 expire(world, held)
             else:
-                world.store.record(run_id, held.id, held.token, answers)
-                last += world.store.finish(held.id, held.token)
+                write_down(world.store, run_id, held.id, held.token, answers)
+                last += mark_done(world.store, held)
         return last
 
     assert sum(at_once(worker, 6)) == 1

@@ -7,6 +7,7 @@ import pytest
 from evalwindow.config import REPLAY_POOL
 from evalwindow.model import Candidate, RunState, Source, Tier
 from evalwindow.store.wakes import Topic
+from tests.fixtures.results import mark_done
 from tests.real.store.nightly import begun, ended, now
 from tests.real.store.test_wakes import told_by
 from tests.real.store.world import SUMMARY, VERDICT, at_once
@@ -71,7 +72,7 @@ def test_of_many_at_once_one_is_first_and_all_others_wait_for_it(world):
 async def test_when_the_first_has_its_verdict_the_others_are_sent_at_once(world):
     first, second = asks(world, "a"), asks(world, "b")
     for held in world.claim_all(first):
-        world.store.finish(held.id, held.token)
+        mark_done(world.store, held)
     assert await told_by(world.store, lambda: world.store.conclude(first, SUMMARY, VERDICT)) == [Topic.SHARDS]
     assert agenda(world) <= 0
     assert sent(world) == world.shard_ids(second)

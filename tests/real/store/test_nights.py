@@ -7,6 +7,7 @@ from evalwindow.errors import NotFound
 from evalwindow.model import Completion, EntryState, Purpose, RunState, ShardState, Tier, Usage
 from evalwindow.store import tables
 from evalwindow.store.night_rows import NewEntry
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.nightly import HOUR, begun, ended, night_of, now
 from tests.real.store.world import at_once, result
 
@@ -19,7 +20,7 @@ def record(world, run_id, *samples, gpu_s=1.0):
     """Results of a run, whoever holds its shards; each costs so many GPU-seconds."""
     paid = Completion(text="yes", usage=Usage(gpu_s=gpu_s))
     shard_id = world.shard_ids(run_id)[0]
-    world.store.record(run_id, shard_id, 1, [result(sample, completion=paid) for sample in samples])
+    write_down(world.store, run_id, shard_id, 1, [result(sample, completion=paid) for sample in samples])
 
 
 def test_a_night_is_opened_once_for_its_key(world):
@@ -213,7 +214,7 @@ def test_what_somebody_may_have_in_hand_is_counted_by_shards_and_what_is_left_by
     assert world.store.in_hand(run_id) == 2
     held = world.claim(first)
     assert (world.store.in_hand(run_id), world.store.left(run_id)) == (2, (4, 4))
-    world.store.finish(held.id, held.token)
+    mark_done(world.store, held)
     assert (world.store.in_hand(run_id), world.store.left(run_id)) == (1, (2, 4))
 
 

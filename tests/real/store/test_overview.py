@@ -5,6 +5,7 @@ import pytest
 from evalwindow.model import EntryState, Purpose
 from evalwindow.store.night_rows import NewEntry, NewNight
 from evalwindow.store.overview import NightSuite
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.world import result
 
 
@@ -43,7 +44,7 @@ def test_runs_come_by_id_and_unknown_ones_are_left_out(world):
 def test_what_is_left_is_told_of_many_runs_as_of_one(world):
     half, done = world.admit("half", shards=[["s0", "s1"], ["s2"]]), world.conclude(world.admit("done"))
     claimed = world.claim(world.shard_ids(half)[0])
-    world.store.finish(claimed.id, claimed.token)
+    mark_done(world.store, claimed)
     assert world.store.left_of([half, done]) == {half: (1, 3), done: (0, 2)}
     assert (world.store.left(half), world.store.left("none")) == ((1, 3), (0, 0))
 
@@ -55,7 +56,7 @@ def test_spent_seconds_are_told_of_many_nights_as_of_one(world):
         run_id = _ran(world, entry, f"run {number}", conclude=False)
         [claimed, _] = world.claim_all(run_id)
         samples = [result(f"s{each}") for each in range(number + 1)]
-        world.store.record(run_id, claimed.id, claimed.token, samples)
+        write_down(world.store, run_id, claimed.id, claimed.token, samples)
         nights.append(night.id)
     spent = world.store.spent_of(nights)
     assert spent == {night: pytest.approx(world.store.spent(night)) for night in nights}

@@ -15,6 +15,7 @@ from evalwindow.store import Store
 from evalwindow.store.limit_tables import usage
 from evalwindow.store.tables import result as result_table
 from evalwindow.store.tables import run as run_table
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.nightly import now
 from tests.real.store.world import at_once, result
 
@@ -50,7 +51,7 @@ def spend(world, *, gpu_s=0.0, cost=0.0, team="red"):
     run_id = world.admit(f"spends {world.count('run')}", team=team)
     held = world.claim(world.shard_ids(run_id)[0])
     spent = Completion(text="yes", usage=Usage(gpu_s=gpu_s, cost=cost))
-    world.store.record(run_id, held.id, held.token, [result(completion=spent)])
+    write_down(world.store, run_id, held.id, held.token, [result(completion=spent)])
     return run_id
 
 
@@ -90,7 +91,7 @@ def test_what_is_answered_makes_room(world):
     run_id = regression(world, "first", 4, quota=quota)
     refused(lambda: regression(world, "second", 1, quota=quota))
     held = world.claim(world.shard_ids(run_id)[0])
-    world.store.finish(held.id, held.token)
+    mark_done(world.store, held)
     assert regression(world, "third", 1, quota=quota)
     world.store.cancel_run(run_id, "enough")
     assert regression(world, "fourth", 3, quota=quota)
@@ -232,10 +233,10 @@ def by_results(world):
 def test_what_is_not_written_is_not_counted(world):
     run_id = world.admit()
     held = world.claim(world.shard_ids(run_id)[0])
-    assert world.store.record(run_id, held.id, held.token, [result("s0")]) == 1
-    assert world.store.record(run_id, held.id, held.token, [result("s0", text="late")]) == 0
+    assert write_down(world.store, run_id, held.id, held.token, [result("s0")]) == 1
+    assert write_down(world.store, run_id, held.id, held.token, [result("s0", text="late")]) == 0
     world.store.cancel_run(run_id, "enough")
-    assert world.store.record(run_id, held.id, held.token, [result("s1")]) == 0
+    assert write_down(world.store, run_id, held.id, held.token, [result("s1")]) == 0
     assert accounted(world) == {"red": (1, pytest.approx(0.05))}
 
 
@@ -245,7 +246,7 @@ def test_days_are_utc_s_whatever_the_session_says(world, database_url, zone):
     event.listen(there._engine, "connect", lambda connection, _: _set_zone(connection, zone))
     run_id = world.admit()
     held = world.claim(world.shard_ids(run_id)[0])
-    there.record(run_id, held.id, held.token, [result("s0")])
+    write_down(there, run_id, held.id, held.token, [result("s0")])
     there.count_refused("red")
     with there._transaction() as connection:
         assert connection.scalar(text("SHOW timezone")) == zone

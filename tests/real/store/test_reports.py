@@ -7,6 +7,7 @@ from sqlalchemy import update
 from evalwindow.model import Answer, EntryState, Purpose, Source
 from evalwindow.store import tables
 from evalwindow.store.night_rows import NewEntry
+from tests.fixtures.results import write_down
 from tests.real.store.nightly import night_of
 from tests.real.store.world import SUMMARY, VERDICT, result
 
@@ -41,7 +42,7 @@ def ran(world, key, *, model="base", branch="main", purpose=Purpose.CANDIDATE, r
     night = night_of(world, key)
     [entry] = world.store.plan(night.id, [NewEntry(suite="echo", model=model, purpose=purpose)])
     run_id = world.admit(key, model=model, source=Source(branch=branch), night_id=night.id)
-    world.store.record(run_id, world.shard_ids(run_id)[0], 1, results)
+    write_down(world.store, run_id, world.shard_ids(run_id)[0], 1, results)
     if conclude:
         world.conclude(run_id)
         then = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)

@@ -9,6 +9,7 @@ from evalwindow.model import Completion, RunState, Score, ShardState, Usage
 from evalwindow.recorder import Page, Renewal
 from evalwindow.store import Store
 from evalwindow.store.tables import run
+from tests.fixtures.results import mark_done, write_down
 from tests.real.house import until
 from tests.real.store.world import LEASE_S, OVER, at_once, result
 
@@ -21,7 +22,7 @@ def test_a_result_comes_back_as_it_was(world):
         result("s1", 0, completion=None, error="over-long prompt", scores={"exact": Score.unscored("refused")}),
         result("s2", 0, completion=Completion(text="", cached=True, finish_reason="length")),
     ]
-    assert world.store.record(held.run_id, held.id, held.token, list(reversed(given))) == 4
+    assert write_down(world.store, held.run_id, held.id, held.token, list(reversed(given))) == 4
     assert world.store.results(held.run_id) == given
 
 
@@ -33,7 +34,7 @@ def test_what_postgresql_refuses_in_an_answer_is_replaced_visibly(world):
         scores={"exact\x00": Score(value=0.0, reason="\ud83d", answer="\x00")},
         error="\x00",
     )
-    world.store.record(held.run_id, held.id, held.token, [answer])
+    write_down(world.store, held.run_id, held.id, held.token, [answer])
     [kept] = world.store.results(held.run_id)
     assert kept.completion.text == "a␀b�"
     assert kept.scores == {"exact␀": Score(value=0.0, reason="�", answer="␀")}
@@ -43,13 +44,13 @@ def test_what_postgresql_refuses_in_an_answer_is_replaced_visibly(world):
 def test_impossible_choices_have_a_log_likelihood_of_minus_infinity(world):
     [held, _] = world.claim_all(world.admit())
     answer = result(completion=Completion(text="", choice_logprobs=(-math.inf, -1.0), choice_tokens=(1, 1)))
-    world.store.record(held.run_id, held.id, held.token, [answer])
+    write_down(world.store, held.run_id, held.id, held.token, [answer])
     assert world.store.results(held.run_id) == [answer]
 
 
 def test_the_first_result_of_a_sample_and_epoch_stays(world):
     [held, _] = world.claim_all(world.admit())
-    record = lambda *results: world.store.record(held.run_id, held.id, held.token, results)  # noqa: E731
+    record = lambda *results: write_down(world.store, held.run_id, held.id, held.token, results)  # noqa: E731
     assert record(result("s0", text="first")) == 1
     assert record(result("s0", text="second"), result("s1")) == 1
     assert [each.completion.text for each in world.store.results(held.run_id)] == ["first", "yes"]
@@ -59,29 +60,29 @@ def test_many_writers_of_the_same_results_in_any_order_leave_each_once(world):
     [held, _] = world.claim_all(world.admit())
     batch = [result(f"s{number}", epoch) for number in range(200) for epoch in range(3)]
     orders = [batch, list(reversed(batch))]
-    counts = at_once(lambda number: world.store.record(held.run_id, held.id, held.token, orders[number % 2]), 6)
+    counts = at_once(lambda number: write_down(world.store, held.run_id, held.id, held.token, orders[number % 2]), 6)
     assert sum(counts) == len(batch) == len(world.store.results(held.run_id))
 
 
 def test_an_answer_of_an_old_holder_is_welcome_while_the_run_is_open(world):
     [shard_id, _] = world.shard_ids(world.admit())
     dead, heir = world.claim(shard_id, lease_s=OVER), world.claim(shard_id)
-    assert world.store.record(dead.run_id, shard_id, dead.token, [result("s0")]) == 1
+    assert write_down(world.store, dead.run_id, shard_id, dead.token, [result("s0")]) == 1
     assert world.store.done(heir.run_id, heir.sample_ids) == {("s0", 0)}
 
 
 def test_nothing_is_added_to_a_final_run(world):
     [held, _] = world.claim_all(world.admit())
     world.store.cancel_run(held.run_id, "enough")
-    assert world.store.record(held.run_id, held.id, held.token, [result()]) == 0
+    assert write_down(world.store, held.run_id, held.id, held.token, [result()]) == 0
     assert world.store.results(held.run_id) == []
 
 
 def test_done_tells_only_of_the_samples_that_were_asked_for(world):
     run_id = world.admit()
     first, second = world.claim_all(run_id)
-    world.store.record(run_id, first.id, first.token, [result("s0", 0), result("s0", 1)])
-    world.store.record(run_id, second.id, second.token, [result("s1")])
+    write_down(world.store, run_id, first.id, first.token, [result("s0", 0), result("s0", 1)])
+    write_down(world.store, run_id, second.id, second.token, [result("s1")])
     assert world.store.done(run_id, ["s0"]) == {("s0", 0), ("s0", 1)}
     assert world.store.done(run_id, []) == set()
 
@@ -158,7 +159,7 @@ def test_who_writes_renews_leases_and_hears_what_became_of_each(world):
     [ours] = world.claim_all(world.admit("third", shards=[["s0"]]))
     world.claim(lost.id)
     store.cancel_run(cancelled.run_id, "enough")
-    store.finish(ours.id, ours.token)
+    mark_done(store, ours)
     answers = store.write([page_of(writer, result("s0"))], renewal=renewal(held, lost, cancelled, ours)).leases
     assert answers == {held.id: "held", lost.id: "lost", cancelled.id: "cancelled", ours.id: "done"}
     assert store.claim(held.id, "thief", LEASE_S) is None  # prolonged, though its lease had run out
@@ -179,7 +180,7 @@ def test_where_another_shard_of_the_run_is_ours_nobody_needs_to_ask_for_more(wor
     done, other = world.claim_all(world.admit())
     if lost:  # to somebody who has done it meanwhile
         other = replace(other, token=other.token - 1)
-        world.store.finish(other.id, other.token + 1)
+        mark_done(world.store, replace(other, token=other.token + 1))
     page, asked = page_of(done, result("s0")), []
     note = lambda connection, cursor, statement, *_: asked.append(statement)  # noqa: E731
     event.listen(world.store._engine, "before_cursor_execute", note)

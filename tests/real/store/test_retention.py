@@ -6,6 +6,7 @@ from sqlalchemy import text
 from evalwindow.config import Breaker
 from evalwindow.model import Candidate, EngineInfo, Score
 from evalwindow.store.retention import Aged
+from tests.fixtures.results import mark_done, write_down
 from tests.real.store.world import SUMMARY, VERDICT, World, result
 
 AGE = dt.timedelta(days=30)
@@ -25,8 +26,8 @@ def concluded(world: World, key: str, *, days: int, **fields: object) -> str:
     """A run with two results that ended so long ago."""
     run_id = world.admit(key, **fields)
     for claimed in world.claim_all(run_id):
-        world.store.record(run_id, claimed.id, claimed.token, [result(claimed.sample_ids[0])])
-        world.store.finish(claimed.id, claimed.token)
+        write_down(world.store, run_id, claimed.id, claimed.token, [result(claimed.sample_ids[0])])
+        mark_done(world.store, claimed)
     assert world.store.conclude(run_id, SUMMARY, VERDICT)
     older(world, days, "run", "concluded_at", id=run_id)
     return run_id
@@ -58,7 +59,7 @@ def test_a_younger_run_an_open_one_and_a_baseline_keep_theirs(world):
     older(world, 29, "baseline", "retired_at", run_id=retired)
     open_run = world.admit("open")
     claimed = world.claim(world.shard_ids(open_run)[0])
-    world.store.record(open_run, claimed.id, claimed.token, [result("s0")])
+    write_down(world.store, open_run, claimed.id, claimed.token, [result("s0")])
     older(world, 400, "run", "created_at", id=open_run)
     older(world, 400, "result", "at", run_id=open_run)
     assert world.store.trim(AGE, limit=10) == (1, 2)
@@ -80,7 +81,7 @@ def test_a_refused_sample_keeps_its_reason_and_is_no_removed_output(world):
     run_id = world.admit()
     claimed = world.claim(world.shard_ids(run_id)[0])
     refused = result("s0", completion=None, error="too long", scores={})
-    world.store.record(run_id, claimed.id, claimed.token, [refused])
+    write_down(world.store, run_id, claimed.id, claimed.token, [refused])
     world.store.cancel_run(run_id, "enough")
     older(world, 40, "run", "concluded_at", id=run_id)
     assert world.store.trim(AGE, limit=10) == (1, 1)

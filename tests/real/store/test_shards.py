@@ -3,6 +3,7 @@ import datetime as dt
 import pytest
 
 from evalwindow.model import EngineInfo, RunState, ShardState
+from tests.fixtures.results import mark_done
 from tests.real.store.world import LEASE_S, OVER, at_once
 
 
@@ -41,7 +42,7 @@ def test_a_shard_whose_lease_ran_out_is_claimed_by_another_with_a_new_token(worl
     dead = world.claim(shard_id, lease_s=OVER)
     heir = world.claim(shard_id)
     assert (dead.token, heir.token, heir.attempts) == (1, 2, 2)
-    assert world.store.finish(shard_id, dead.token) is False
+    assert mark_done(world.store, dead) is False
     assert world.store.shards(heir.run_id)[0].state is ShardState.RUNNING
 
 
@@ -96,7 +97,7 @@ def test_a_release_by_an_old_holder_changes_nothing(world):
 def test_exactly_one_of_many_finishers_is_told_that_nothing_remains(world):
     run_id = world.admit(shards=[[f"s{number}"] for number in range(20)])
     claims = world.claim_all(run_id)
-    last = at_once(lambda number: world.store.finish(claims[number].id, claims[number].token))
+    last = at_once(lambda number: mark_done(world.store, claims[number]))
     assert sum(last) == 1
     assert {shard.state for shard in world.store.shards(run_id)} == {ShardState.DONE}
 
@@ -104,8 +105,8 @@ def test_exactly_one_of_many_finishers_is_told_that_nothing_remains(world):
 def test_finishing_twice_is_told_only_once(world):
     run_id = world.admit(shards=[["s0"]])
     [held] = world.claim_all(run_id)
-    assert world.store.finish(held.id, held.token) is True
-    assert world.store.finish(held.id, held.token) is False
+    assert mark_done(world.store, held) is True
+    assert mark_done(world.store, held) is False
     assert world.store.claim(held.id, "worker", LEASE_S) is None
 
 
@@ -113,7 +114,7 @@ def test_a_failed_shard_counts_as_finished_and_keeps_its_reason(world):
     run_id = world.admit()
     first, second = world.claim_all(run_id)
     assert world.store.fail_shard(first.id, first.token, "poison") is False
-    assert world.store.finish(second.id, second.token) is True
+    assert mark_done(world.store, second) is True
     failed = world.store.shards(run_id)[0]
     assert (failed.state, failed.error) == (ShardState.FAILED, "poison")
 
@@ -123,7 +124,7 @@ def test_without_a_token_a_shard_is_failed_whoever_holds_it(world):
     [held] = world.claim_all(run_id)
     assert world.store.fail_shard(held.id, held.token + 1, "stale") is False
     assert world.store.fail_shard(held.id, None, "given up") is True
-    assert world.store.finish(held.id, held.token) is False
+    assert mark_done(world.store, held) is False
 
 
 def test_provenance_keeps_every_engine_once(world):
@@ -145,7 +146,7 @@ def test_claims_ends_and_supersessions_of_one_pull_request_never_deadlock(world)
             held = world.store.claim(shard_id, "worker", LEASE_S if number % 2 else OVER)
             if held:
                 world.store.renew({held.id: held.token}, LEASE_S)
-                world.store.finish(held.id, held.token)
+                mark_done(world.store, held)
             world.store.reap(0.0, 5)
 
     at_once(anything)

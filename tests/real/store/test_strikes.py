@@ -5,6 +5,7 @@ import pytest
 from evalwindow.errors import BadInput, NotFound
 from evalwindow.model import Completion
 from evalwindow.poison import ALONE_AT, PROVEN_PROMPTS, Standing, Suspect
+from tests.fixtures.results import write_down
 from tests.real.store.world import at_once, result
 
 WHOLE = Suspect(key="c" * 64, suite="echo", sample_id="", model="m")
@@ -97,5 +98,5 @@ def test_a_key_has_to_name_one(store):
 def test_a_result_keeps_that_it_was_not_asked(world):
     [held, _] = world.claim_all(world.admit())
     given = result("s0", completion=None, error="not asked", quarantined=True)
-    world.store.record(held.run_id, held.id, held.token, [given, result("s1")])
+    write_down(world.store, held.run_id, held.id, held.token, [given, result("s1")])
     assert world.store.results(held.run_id) == [given, result("s1")]

@@ -15,6 +15,7 @@ from evalwindow.store import Store
 from evalwindow.store.listener import Listener
 from evalwindow.store.night_rows import NewNight
 from evalwindow.store.wakes import RUNS, WORK, Topic
+from tests.fixtures.results import mark_done
 from tests.real.store.world import LEASE_S, SUMMARY, VERDICT
 
 PATIENCE_S = 60.0
@@ -101,10 +102,10 @@ async def test_what_a_transaction_that_fails_would_have_told_is_not_told(world):
 
 async def test_room_for_a_shard_is_told_while_one_waits_for_it(world):
     held, _ = world.claim_all(world.admit())
-    assert await told_by(world.store, lambda: world.store.finish(held.id, held.token)) == []
+    assert await told_by(world.store, lambda: mark_done(world.store, held)) == []
     other, _ = world.shard_ids(world.admit("other"))
     held = world.claim(other)
-    assert await told_by(world.store, lambda: world.store.finish(held.id, held.token)) == [Topic.SHARDS]
+    assert await told_by(world.store, lambda: mark_done(world.store, held)) == [Topic.SHARDS]
 
 
 async def test_shards_that_wait_again_are_told_of(world):

@@ -13,6 +13,7 @@ from evalwindow.errors import NotFound
 from evalwindow.model import RunState, ShardState, Tier
 from evalwindow.store.rows import Reaped
 from evalwindow.store.tables import shard as shard_table
+from tests.fixtures.results import mark_done
 from tests.real.store.nightly import HOUR, Begun, begun, ended, night_of, now
 from tests.real.store.test_interleavings import EVERYTHING, SHARDS, Story, step_of_story
 from tests.real.store.world import LEASE_S, OVER, SUMMARY, VERDICT, at_once
@@ -75,7 +76,7 @@ def test_a_claim_refused_for_the_window_leaves_a_holder_alone(world):
     world.store.close_night(story.night.id, "enough")
     assert world.store.claim(held.id, "thief", LEASE_S) is None
     assert world.store.renew({held.id: held.token}, LEASE_S) == {held.id: "closing"}
-    assert world.store.finish(held.id, held.token) is False
+    assert mark_done(world.store, held) is False
     assert states(story)[0] is ShardState.DONE
 
 

@@ -26,6 +26,7 @@ from evalwindow.model import (
 from evalwindow.store import Store
 from evalwindow.store.rows import ClaimedShard, NewRun
 from evalwindow.suites import Suite
+from tests.fixtures.results import mark_done
 
 LEASE_S = 30.0
 OVER = -1.0  # a lease that ran out before it began
@@ -75,7 +76,7 @@ class World:
     def conclude(self, run_id: str, *, channels: Iterable[str] = ()) -> str:
         """Take a run to its end."""
         for claimed in self.claim_all(run_id):
-            self.store.finish(claimed.id, claimed.token)
+            mark_done(self.store, claimed)
         assert self.store.conclude(run_id, SUMMARY, VERDICT, channels)
         return run_id
 

@@ -15,6 +15,7 @@ from evalwindow.report.links import Links
 from evalwindow.store.ids import new_id
 from evalwindow.upkeep import files, retain
 from evalwindow.web.compare import compare
+from tests.fixtures.results import write_down
 from tests.real.upkeep.house import SAMPLES, aged, copy_adapter, texts
 
 
@@ -23,7 +24,7 @@ def test_outputs_go_and_a_baseline_s_and_an_open_run_s_stay(house):
     house.promote(baseline)
     waiting = house.admit()
     shard = house.store.claim(house.store.shards(waiting)[0].id, "w", 60)
-    house.store.record(waiting, shard.id, shard.token, house.store.results(young)[:20])
+    write_down(house.store, waiting, shard.id, shard.token, house.store.results(young)[:20])
     house.sql("UPDATE run SET created_at = now() - interval '400 days' WHERE id = :id", id=waiting)
     removed = retain(house.services)
     assert removed.outputs == 1

@@ -13,6 +13,7 @@ from evalwindow import flow
 from evalwindow.model import Completion, EngineInfo, SampleResult, Score, Usage
 from evalwindow.services import Services
 from evalwindow.store.rows import RunRow
+from tests.fixtures.results import mark_done, write_down
 
 
 def signed(payload: Any, secret: str, *, kind: str = "pull_request", delivery: str | None = None) -> dict[str, Any]:
@@ -38,8 +39,8 @@ async def answer_run(services: Services, run_id: str, text: Callable[[str], str]
         claimed = store.claim(shard.id, "a test", 60)
         assert claimed is not None
         results = [_result(suite.sample(name).id, suite.sample(name).target, text) for name in claimed.sample_ids]
-        store.record(run_id, claimed.id, claimed.token, results)
-        store.finish(claimed.id, claimed.token)
+        write_down(store, run_id, claimed.id, claimed.token, results)
+        mark_done(store, claimed)
     await flow.conclude(services, run_id)
     return store.run(run_id)
 
