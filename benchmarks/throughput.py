@@ -110,10 +110,10 @@ async def _served(size: Size, paces: Paces, *, home: Path, salts: tuple[str, str
     async with sized_stage(home, size, suites=home.parent / "suites") as stage:
         for suite in (NIGHT, SMOKE):  # every process has done its first time
             await take(stage.client, suite, salt="warm", sampling={"max_tokens": 1})
+        before = usage(stage)
         with counted(stage.stack.database_url, stage.stack.home / "postgres/log") as asked:
-            before = usage(stage)
             alone = await take(stage.client, NIGHT, salt=salts[0])
-            paces.used.append(usage(stage).since(before))
+        paces.used.append(usage(stage).since(before))
         paces.statements.append(asked.total)
         paces.alone.append(Pace(seconds=alone.verdict_s, tokens=alone.summary.output_tokens))
         paces.working.append(Pace(seconds=alone.working_s, tokens=alone.summary.output_tokens))
