@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="of throughput: offline and served take turns so often")
     parser.add_argument("--runs", type=int, help="of fairness: of the short prompts in each arm")
     parser.add_argument("--submissions", type=int, help="of flood, instead of 4,000")
-    parser.add_argument("--over", type=int, help="seconds of flood, instead of 120")
+    parser.add_argument("--over", type=int, help="seconds of flood, instead of 600")
     parser.add_argument("--prompts", type=int, help="instead of 500, for a trial")
     arguments = parser.parse_args()
     print(machine(), flush=True)

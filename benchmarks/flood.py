@@ -1,8 +1,8 @@
 """One team submits thousands of runs; what two others notice of it.
 
 Each of the two sends a smoke every few seconds, first alone and then while the third sends 4,000 submissions, half of
-them smokes and half of 500 prompts, evenly over `over` seconds; the incident that this is made after took 600. The
-third has the quota that is the default: most of the flood is refused, and what is admitted runs on the same engine.
+them smokes and half of 500 prompts, evenly over ten minutes, as in the incident that this is made after. The third has
+the quota that is the default: most of the flood is refused, and what is admitted runs on the same engine.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Answers:
     seconds: list[float] = field(default_factory=list)
 
 
-async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_000, over: int = 120) -> None:
+async def measure(size: str = "tiny", *, smokes: int = 40, submissions: int = 4_000, over: int = 600) -> None:
     """`smokes` of each of the two teams an arm; in the flooded one as many as come in `over` seconds, its length."""
     chosen = SIZES[size]
     with workshop() as home:
@@ -209,10 +209,10 @@ def weight(stage: Stage) -> Weight:
 
 
 def report(arms: Mapping[str, Sequence[Split]], answers: Answers, grown: Weight) -> str:
-    """Of the p95 the limit is for the flooded arm, to the two before it."""
+    """Of the p95 the limit is for the flooded arm, to the quiet one."""
     quiet, usual = arms["quiet"], arms["as usual"]
     rows = [_row(name, splits, quiet=quiet, usual=usual) for name, splits in arms.items()]
-    ratios = ["p95 / quiet", f"p95 / as usual (limit {LIMIT})"]
+    ratios = [f"p95 / quiet (limit {LIMIT})", "p95 / as usual"]
     head = ["smokes of the two others", "runs", "p50", "p95", *ratios, *(f"{part}, p95" for part in Split.names())]
     return "\n".join([table("Two teams' smokes beside a third team's flood", head, rows), _flood_table(answers, grown)])
 
