@@ -15,14 +15,13 @@ from evalwindow.mail.phrases import moment, oneline
 from evalwindow.mail.text import paragraphs
 from evalwindow.mailbox import mailbox
 from evalwindow.report import words
-from evalwindow.report.breakers import effect, guarded, trouble
+from evalwindow.report.breakers import by_itself, effect, guarded, trouble
 from evalwindow.report.headline import Tone
 from evalwindow.settings import Settings
 from evalwindow.store import Store
 from evalwindow.store.breaker_rows import BreakerEvent
 
 REASON_CHARACTERS, SUBJECT_CHARACTERS, NAME_CHARACTERS = 300, 120, 60
-BY_ITSELF = "It is tried again after a pause that grows; when that works, all go on."
 _WORDS = {What.OPENED: "BREAKER OPEN", What.CLOSED: "BREAKER CLOSED", What.RESET: "BREAKER RESET"}
 _TONES = {What.OPENED: Tone.BAD, What.CLOSED: Tone.GOOD, What.RESET: Tone.IDLE}
 
@@ -100,7 +99,7 @@ def _facts(event: BreakerEvent, opening: BreakerEvent | None, *, reason: str) ->
         told.append(Fact(name="Open for", text=words.roughly(event.at - opening.at)))
     told.append(Fact(name="Reason" if event.what is not What.CLOSED else "It had been", text=reason))
     if event.what is What.OPENED:
-        told.append(Fact(name="By itself", text=BY_ITSELF))
+        told.append(Fact(name="By itself", text=by_itself(event.breaker_id)))
         told.append(Fact(name="By hand", text=_command(event.breaker_id), code=True))
     return tuple(fact for fact in told if fact.text)
 

@@ -158,6 +158,15 @@ def trouble(breaker_id: str) -> str:
     return f"{what[0].upper()}{what[1:]} failed too often"
 
 
+def by_itself(breaker_id: str) -> str:
+    """How it closes if nobody does anything."""
+    kind = kind_of(breaker_id)
+    if kind is Kind.TEAM_SUBMISSIONS:
+        return "Submissions are taken again after a pause that lasts as long as too many keep coming."
+    tried = "One run of the team is let in" if kind is Kind.TEAM_ERRORS else "It is tried again"
+    return f"{tried} after a pause that grows; when that works, all go on."
+
+
 def effect(breaker_id: str) -> str:
     """What it means that this one is open."""
     return _EFFECTS[kind_of(breaker_id)]

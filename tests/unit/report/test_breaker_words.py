@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from evalwindow.breakers import Phase, Standing
-from evalwindow.report.breakers import BreakerView
+from evalwindow.report.breakers import BreakerView, by_itself
 from evalwindow.store.breaker_rows import BreakerRow
 
 NOW = dt.datetime(2026, 11, 21, 23, 0, tzinfo=dt.UTC)
@@ -44,3 +44,10 @@ def test_a_closed_one_counts_and_keeps_nobody_waiting():
 @pytest.mark.parametrize("breaker_id", ["team:ads/errors", "team:ads/submissions"])
 def test_a_teams_own_refuses_its_new_runs(breaker_id):
     assert "new runs are refused" in view(breaker_id, phase=Phase.OPEN, opened_at=NOW).effect
+
+
+def test_a_loop_reads_that_it_keeps_its_breaker_open_itself():
+    shown = view("team:ads/submissions", phase=Phase.OPEN, opened_at=NOW, retry_at=NOW + minutes(1))
+    assert shown.next == "submissions are taken again at 2026-11-21 23:01:00 UTC (in 1 min), unless as many keep coming"
+    assert "as long as too many keep coming" in by_itself("team:ads/submissions")
+    assert "One run of the team is let in" in by_itself("team:ads/errors")
