@@ -30,15 +30,15 @@ class Mailbox:
         self.mails.append(mail)
         return "250 OK"
 
-    def wait(self, address: str, *, timeout_s: float) -> EmailMessage:
-        """The first mail to an address; TimeoutError when none comes."""
+    def wait(self, address: str, *, night: str, timeout_s: float) -> EmailMessage:
+        """The first mail to an address about a night; TimeoutError when none comes."""
         until = time.monotonic() + timeout_s
         while True:
             for mail in self.mails:
-                if address in str(mail["To"]):
+                if address in str(mail["To"]) and mail["X-Evalwindow-Night"] == night:
                     return mail
             if time.monotonic() > until:
-                raise TimeoutError(f"no mail to {address} within {timeout_s:.0f} s")
+                raise TimeoutError(f"no mail to {address} about night {night} within {timeout_s:.0f} s")
             time.sleep(POLL_S)
 
 

@@ -38,9 +38,10 @@ async def judge_candidates(stage: Stage, ledger: Ledger) -> None:
     assert airflow is not None, "the tour starts Airflow"
     api = await asyncio.to_thread(airflow.api)
     ended = await asyncio.to_thread(_play, api, stage)
-    await _say_verdicts(stage, ledger)
+    night, entries = await asyncio.to_thread(_night, stage, ended.dag_run_id)
+    await _say_verdicts(stage, ledger, night, entries)
     _say_airflow(airflow, ended)
-    mail = await asyncio.to_thread(stage.mailbox.wait, OWNER, timeout_s=LONGEST_S)
+    mail = await asyncio.to_thread(stage.mailbox.wait, OWNER, night=night.id, timeout_s=LONGEST_S)
     _say_mail(stage, mail)
     await asyncio.to_thread(_approve, api, stage)
 
@@ -59,7 +60,7 @@ def _play(api: AirflowApi, stage: Stage) -> DagRun:
 
 
 def _ended(api: AirflowApi, run_id: str, store: Store, moved: Moved) -> DagRun | None:
-    for night in store.nights(1):
+    for night in store.nights(1, key=f"{NIGHT}/{run_id}"):
         left = [store.left(entry.run_id) for entry in store.entries(night.id) if entry.run_id]
         total = sum(samples for _, samples in left)
         moved(total - sum(missing for missing, _ in left), total)
@@ -67,8 +68,7 @@ def _ended(api: AirflowApi, run_id: str, store: Store, moved: Moved) -> DagRun |
     return found if found.final else None
 
 
-async def _say_verdicts(stage: Stage, ledger: Ledger) -> None:
-    night, entries = await asyncio.to_thread(_latest, stage)
+async def _say_verdicts(stage: Stage, ledger: Ledger, night: NightRow, entries: list[EntryRow]) -> None:
     for entry in entries:
         if entry.run_id is None:
             raise RuntimeError(f"{entry.suite} x {entry.model} did not run: {entry.state}, {entry.note}")
@@ -84,10 +84,11 @@ async def _say_verdicts(stage: Stage, ledger: Ledger) -> None:
         say_checks(run)
 
 
-def _latest(stage: Stage) -> tuple[NightRow, list[EntryRow]]:
+def _night(stage: Stage, run_id: str) -> tuple[NightRow, list[EntryRow]]:
+    """The one that was triggered: at an hour when the window is open Airflow runs that of today as well."""
     store = Store(stage.stack.database_url)
     try:
-        night = store.nights(1)[0]
+        [night] = store.nights(1, key=f"{NIGHT}/{run_id}")
         return night, store.entries(night.id)
     finally:
         store.close()
