@@ -118,6 +118,7 @@ def rows_on(disk, url, *, table):
         owner = Path(admin.execute(text("SHOW data_directory")).scalar_one()).stat()
         os.chown(disk.path, owner.st_uid, owner.st_gid)
         admin.execute(text(f"CREATE TABLESPACE small LOCATION '{disk.path}'"))
+        admin.execute(text(f"TRUNCATE {table}"))  # no pages that earlier rows have left free
         admin.execute(text(f"ALTER TABLE {table} SET TABLESPACE small"))
         try:
             yield
