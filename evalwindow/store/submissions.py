@@ -50,7 +50,7 @@ class Submissions(Database):
             )
             if entry.wait_s is not None:
                 if key is not None and connection.scalar(select(run.c.id).where(run.c.key == key)) is not None:
-                    return Entry(erring=True)
+                    return Entry()
                 count(connection, team, refused=1)
         return entry
 
