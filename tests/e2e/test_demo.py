@@ -29,8 +29,6 @@ def test_the_tour_ends_with_every_verdict_as_it_should_be_and_leaves_nothing_run
     assert len(pages) == 8
     assert all(page.is_file() for page in pages)
     home = pages[0].parents[1]
-    lines = [
-        " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])
-    ]  # a zombie's: none
+    lines = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]  # a zombie has none
     assert [line for line in lines if str(home) in line] == []
     shutil.rmtree(home)
