@@ -21,7 +21,7 @@ def gather(store: Store, config: Config, run_id: str, *, base_url: str) -> RunVi
         baseline=comparable_results(store, suite, baseline_run) if baseline_run else (),
         pool=config.pools.get(run.pool),
         url=run_url(run.id, base_url=base_url),
-        held=None if run.state.final else Holds.read(store, config).of(run, judges=suite.judges),
+        held=Holds(store, config).of(run, judges=suite.judges),
     )
 
 

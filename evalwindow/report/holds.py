@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import cached_property
 
 from evalwindow.breakers import Phase, breaker_of, of_submissions
 from evalwindow.config import Config
@@ -17,23 +17,23 @@ from evalwindow.store import Store
 from evalwindow.store.rows import RunRow
 
 
-@dataclass(frozen=True, kw_only=True)
 class Holds:
-    """What holds runs at a moment."""
+    """What holds runs at the moment when the first of them asks; who asks of none that is open costs no statement."""
 
-    config: Config
-    breakers: Mapping[str, BreakerView]  # by id; those that are not closed
-    spent: Mapping[str, dt.datetime]  # team -> when its next period begins
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store, self._config = store, config
 
-    @classmethod
-    def read(cls, store: Store, config: Config) -> Holds:
-        rows = (row for row in store.breakers() if row.standing.phase is not Phase.CLOSED)
-        quotas = period_quotas(config)
-        return cls(
-            config=config,
-            breakers={row.id: BreakerView(row=row, reason=row.standing.reason or "") for row in rows},
-            spent=store.spent_teams(quotas) if quotas else {},
-        )
+    @cached_property
+    def breakers(self) -> Mapping[str, BreakerView]:
+        """Those that are not closed, by id."""
+        rows = (row for row in self._store.breakers() if row.standing.phase is not Phase.CLOSED)
+        return {row.id: BreakerView(row=row, reason=row.standing.reason or "") for row in rows}
+
+    @cached_property
+    def _spent(self) -> Mapping[str, dt.datetime]:
+        """Team -> when its next period begins."""
+        quotas = period_quotas(self._config)
+        return self._store.spent_teams(quotas) if quotas else {}
 
     def of(self, run: RunRow, *, judges: Iterable[str] = ()) -> str | None:
         """A sentence's end, after "it"; None: nothing holds it. Of its judges only those that are given."""
@@ -43,7 +43,7 @@ class Holds:
 
     def _reasons(self, run: RunRow, judges: Iterable[str]) -> Iterator[str]:
         for model in (run.model, *judges):
-            found = self.breakers.get(breaker_of(self.config, model) or "")
+            found = self.breakers.get(breaker_of(self._config, model) or "")
             if found is not None:
                 what = trouble(found.id)
                 yield f"waits: {what[0].lower()}{what[1:]}; {found.next}"
@@ -51,10 +51,10 @@ class Holds:
             yield from self._of_team(run)
 
     def _of_team(self, run: RunRow) -> Iterator[str]:
-        loop, until = self.breakers.get(of_submissions(run.team)), self.spent.get(run.team)
+        loop, until = self.breakers.get(of_submissions(run.team)), self._spent.get(run.team)
         if loop is not None and run.night_id is None and loop.row.standing.phase is Phase.OPEN:
             retry_at = loop.row.standing.retry_at
             yield f"waits while team {run.team} submits too much, until {words.moment(retry_at)} at least"
         if until is not None:
-            period = PERIOD_WORDS[self.config.quota_of(run.team).period]
+            period = PERIOD_WORDS[self._config.quota_of(run.team).period]
             yield f"waits: team {run.team} has used what it may {period}; it goes on at {words.moment(until)}"

@@ -80,7 +80,7 @@ def runs(
         branch=branch,
         before=before,
     )
-    holds = Holds.read(services.store, services.config)
+    holds = Holds(services.store, services.config)
     documents = [_document(run, services, held=holds.of(run)) for run in found]
     return RunList(runs=documents, next=found[-1].id if len(found) == limit else None)
 
@@ -170,7 +170,7 @@ def _present(run: RunRow, services: Services) -> RunDocument:
     """With what holds it."""
     if run.state.final:
         return _document(run, services)
-    holds = Holds.read(services.store, services.config)
+    holds = Holds(services.store, services.config)
     judges = services.store.suite(run.suite_digest).judges if holds.breakers else ()
     return _document(run, services, held=holds.of(run, judges=judges))
 
