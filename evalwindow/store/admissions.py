@@ -20,6 +20,7 @@ from evalwindow.store.documents import to_document
 from evalwindow.store.endings import OPEN, end_runs
 from evalwindow.store.ids import new_id
 from evalwindow.store.joined import to_join
+from evalwindow.store.keys import run_of
 from evalwindow.store.night_tables import night
 from evalwindow.store.rows import NewRun
 from evalwindow.store.tables import run, shard
@@ -71,7 +72,7 @@ class Admissions(Database):
         Without a lock and before the run is made ready: `admit` still decides. A key that was admitted is let through.
         """
         with self._transaction() as connection:
-            if connection.scalar(select(run.c.id).where(run.c.key == key)) is not None:
+            if run_of(connection, key) is not None:
                 return
             now = standing(connection, team, quota)
             refused = refusal(team=team, quota=quota, standing=now, tier=tier, samples=samples)
@@ -86,7 +87,7 @@ def _known(connection: Connection, new: NewRun) -> str | None:
     if new.source.pull_request is not None:
         advisory_lock(connection, "pull request", new.source.repo, new.source.pull_request)
     advisory_lock(connection, "team", new.team)
-    return connection.scalar(select(run.c.id).where(run.c.key == new.key))
+    return run_of(connection, new.key)
 
 
 def _is_wanted_again(connection: Connection, new: NewRun, known: str) -> bool:

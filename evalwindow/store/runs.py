@@ -13,6 +13,7 @@ from evalwindow.errors import NotFound
 from evalwindow.model import Answer, Candidate, EngineInfo, RunState, ShardState, Source, Summary, Tier, Verdict
 from evalwindow.store.database import Database
 from evalwindow.store.documents import from_document, to_document
+from evalwindow.store.keys import run_of
 from evalwindow.store.rows import RunRow, ShardRow
 from evalwindow.store.tables import run, shard
 from evalwindow.store.types import clean_document
@@ -85,7 +86,7 @@ class Runs(Database):
     def is_admitted(self, key: str) -> bool:
         """Whether a run of this key was admitted before."""
         with self._transaction() as connection:
-            return connection.scalar(select(run.c.id).where(run.c.key == key)) is not None
+            return run_of(connection, key) is not None
 
     def shards(self, run_id: str) -> list[ShardRow]:
         """A run's shards in the order of its samples."""

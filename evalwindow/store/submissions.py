@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from evalwindow.breakers import Leave, Phase, Standing, Step, counted, of_errors, of_submissions
 from evalwindow.config import Breaker
@@ -13,7 +13,7 @@ from evalwindow.store import breaker_changes
 from evalwindow.store.breaker_rows import Entry
 from evalwindow.store.breaker_waits import put_off
 from evalwindow.store.database import Database
-from evalwindow.store.tables import run
+from evalwindow.store.keys import run_of
 from evalwindow.store.usage import count
 
 #: What rates.counted does where nothing changes but the count: one that is let in, or one more that is not. No row
@@ -49,7 +49,7 @@ class Submissions(Database):
                 connection, team, most=most, reason=reason, rule=rule, alerts=alerts
             )
             if entry.wait_s is not None:
-                if key is not None and connection.scalar(select(run.c.id).where(run.c.key == key)) is not None:
+                if key is not None and run_of(connection, key) is not None:
                     return Entry()
                 count(connection, team, refused=1)
         return entry
